@@ -1,0 +1,1 @@
+//! One solve on an [`crate::builder::Endpoint`]: session, solve, status → events.

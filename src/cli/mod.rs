@@ -1,0 +1,1 @@
+//! The front door: arguments, environment, settings, rendering, exit codes. Nothing imports it.

@@ -1,0 +1,1 @@
+//! Package + git facts → hash → tag.

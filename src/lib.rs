@@ -1,0 +1,22 @@
+//! lkpkg turns package directories into multi-arch OCI images by driving BuildKit.
+//!
+//! ```text
+//! package directory → package → identity → plan → builder → build → store → registry → assemble
+//!                     (what)    (its tag)  (what to do) (where) (do it) (keep) (publish)  (boot)
+//! ```
+//!
+//! Brains ([`package`], [`identity`], [`plan`]) take values and return values. Hands ([`builder`], [`build`],
+//! [`store`]) act. [`orchestrator`] joins them; [`cli`] is the front door, and only it prints.
+
+pub mod build;
+pub mod builder;
+pub mod cli;
+pub mod content;
+pub mod event;
+pub mod fsx;
+pub mod identity;
+pub mod oci;
+pub mod orchestrator;
+pub mod package;
+pub mod plan;
+pub mod store;

@@ -1,0 +1,3 @@
+//! Signals → cancellation, cli, exit code.
+
+fn main() {}

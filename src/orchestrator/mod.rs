@@ -1,0 +1,1 @@
+//! The hallway: drives a plan over the hands.

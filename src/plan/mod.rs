@@ -1,0 +1,1 @@
+//! Packages × platforms + facts → what is built, found or skipped, and why. Pure.

@@ -1,0 +1,1 @@
+//! The local store: an OCI layout that linuxkit can share.

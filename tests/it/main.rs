@@ -1,0 +1,1 @@
+//! Tests that need real servers, or run the program itself; one module a subject.
