@@ -19,4 +19,5 @@ pub mod oci;
 pub mod orchestrator;
 pub mod package;
 pub mod plan;
+pub mod registry;
 pub mod store;
