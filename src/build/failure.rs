@@ -61,16 +61,17 @@ impl Failure {
         let mut failure = Self { message: status.message().to_owned(), ..Self::default() };
         let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
         for detail in details {
-            // Types are named by Go's import path or by the protocol's name, with or without a prefix.
+            // `github.com/moby/buildkit/errdefs.Source+json`, or the protocol's name for it.
             let name = detail.type_url.rsplit(['/', '.']).next().unwrap_or_default();
-            match name {
+            match name.trim_end_matches("+json") {
                 "Source" => failure.locate(&detail.value),
                 "Vertex" => failure.vertex = read::<VertexDetail>(&detail.value).digest,
-                "ExitMessage" | "ExitError" => failure.exit_code = read::<ExitDetail>(&detail.value).code,
+                "ExitMessage" => failure.exit_code = read::<ExitDetail>(&detail.value).code,
                 _ => {}
             }
         }
         failure.kind = FailureKind::of(&failure.message, failure.exit_code);
+        failure.message = failure.kind.shorten(&failure.message).to_owned();
         failure
     }
 
@@ -192,10 +193,11 @@ mod tests {
         let failure = Failure::decode(&status(
             "process \"false\" did not complete successfully: exit code: 7",
             &[
-                ("type.googleapis.com/errdefs.Source", source),
+                ("github.com/moby/buildkit/errdefs.Source+json", source),
                 ("errdefs.Vertex", r#"{"digest":"sha256:12"}"#.into()),
-                ("github.com/moby/buildkit/frontend/gateway/pb.ExitMessage", r#"{"Code":7}"#.into()),
-                ("errdefs.Vertex.unknown", "not json".into()),
+                ("github.com/moby/buildkit/gatewayapi.ExitMessage+json", r#"{"Code":7}"#.into()),
+                ("github.com/moby/buildkit/stack.Stack+json", r#"{"frames":[]}"#.into()),
+                ("errdefs.Subrequest", "not json".into()),
             ],
         ))
         .with_vertex("[2/2] RUN false", "");

@@ -15,6 +15,8 @@ use tonic::transport::Channel;
 const TAIL_MAX_BYTES: usize = 4 * 1024;
 /// How many warnings are kept for the caller; all are sent as events.
 const WARNINGS_MAX: usize = 100;
+/// The error of a vertex that was given up because another one failed.
+const CANCELLED: &str = "context canceled";
 /// The stream of standard error.
 const STDERR: i64 = 2;
 
@@ -51,9 +53,11 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Name and last output of a vertex that failed. An empty digest stands for the first vertex that has an error.
+    /// Name and last output of a vertex that failed. An empty digest stands for the first vertex that has an error of its
+    /// own: the others are cancelled then.
     pub fn failed(&self, digest: &str) -> (String, String) {
-        let first = || self.open.values().find(|watched| !watched.error.is_empty());
+        let is_own = |watched: &&Watched| !watched.error.is_empty() && !watched.error.contains(CANCELLED);
+        let first = || self.open.values().find(is_own);
         match self.open.get(digest).or_else(|| first().filter(|_| digest.is_empty())) {
             Some(watched) => (watched.name.clone(), String::from_utf8_lossy(&watched.tail).into_owned()),
             None => Default::default(),

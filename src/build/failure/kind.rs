@@ -66,6 +66,15 @@ impl FailureKind {
         }
     }
 
+    /// The text without what says nothing to a user.
+    pub(super) fn shorten(self, message: &str) -> &str {
+        match self {
+            // "…: failed to calculate checksum of ref oex19…::txn72…: "/missing": not found"
+            Self::FileNotFound => message.rfind(": \"").map_or(message, |at| &message[at + 2..]),
+            _ => message,
+        }
+    }
+
     /// Whether the same build may succeed when it is tried again.
     pub fn is_temporary(self) -> bool {
         self == Self::RegistryUnreachable
@@ -125,6 +134,14 @@ mod tests {
         ] {
             assert_eq!(FailureKind::of(text, exit_code), kind, "{text}");
         }
+    }
+
+    #[test]
+    fn what_says_nothing_is_left_out() {
+        let text = "failed to compute cache key: failed to calculate checksum of ref a::b: \"/missing\": not found";
+        assert_eq!(FailureKind::FileNotFound.shorten(text), "\"/missing\": not found");
+        assert_eq!(FailureKind::FileNotFound.shorten("other"), "other");
+        assert_eq!(FailureKind::Run.shorten(text), text);
     }
 
     #[test]
