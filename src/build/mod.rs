@@ -1,1 +1,3 @@
 //! One solve on an [`crate::builder::Endpoint`]: session, solve, status → events.
+
+pub mod filesync;
