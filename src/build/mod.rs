@@ -45,7 +45,7 @@ pub async fn build(
     cancel: &CancellationToken,
 ) -> Result<Built, BuildError> {
     let work = work(endpoint, request, content, events, cancel);
-    // What comes before the solve has nothing to clean up and can be dropped where it is.
+    // A BuildKit that got the same Ctrl-C may be gone before the token is cancelled.
     match work.await {
         Err(_) if cancel.is_cancelled() => Err(BuildError::Cancelled),
         result => result,
@@ -67,6 +67,7 @@ async fn work(
         let session = session.await.map_err(|status| solve::lost_or_refused(endpoint, &status))?;
         Ok::<_, BuildError>((session, prepared.contexts))
     };
+    // What comes before the session has nothing to clean up and can be dropped where it is.
     let (session, contexts) = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(BuildError::Cancelled),

@@ -46,6 +46,8 @@ pub const MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// How much it may send ahead in all calls together.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// The most that the headers of a call may hold: a .dockerignore's patterns travel in them.
+const HEADERS_MAX_BYTES: u32 = 4 * 1024 * 1024;
 /// How long [`Session::close`] waits for calls to end; they have nothing to wait for themselves.
 const CLOSE_TIMEOUT_MS: u64 = 2_000;
 
@@ -95,6 +97,7 @@ impl Session {
         let router = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_max_header_list_size(HEADERS_MAX_BYTES)
             .add_service(HealthServer::new(health::HealthService))
             .add_service(FileSyncServer::new(services.files).max_decoding_message_size(MESSAGE_MAX_BYTES))
             .add_service(AuthServer::new(auth::AuthService {
