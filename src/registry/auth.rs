@@ -38,7 +38,10 @@ struct Token {
 
 impl Tokens {
     pub(super) fn new(credentials: Arc<CredentialSource>) -> Self {
-        Self { credentials, known: tokio::sync::Mutex::default() }
+        Self {
+            credentials,
+            known: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The header for a scope, when one is known that still holds.
@@ -95,14 +98,20 @@ impl Tokens {
         scope: &str,
         challenges: &[String],
     ) -> Result<Option<Token>, RegistryError> {
-        let Some(demand) = Demand::read(challenges) else { return Ok(None) };
+        let Some(demand) = Demand::read(challenges) else {
+            return Ok(None);
+        };
         let credentials = self.lookup(registry).await?;
         let lasting = |text: String| header(&text).map(|header| Token { header, ends: None });
         match (demand, &credentials) {
             (Demand::Basic, _) => Ok(basic(&credentials).and_then(lasting)),
             (Demand::Bearer { .. }, Credentials::RegistryToken(token)) => Ok(lasting(format!("Bearer {token}"))),
             (Demand::Bearer { realm, service }, _) => {
-                let ask = Ask { realm, service, scope: scope.to_owned() };
+                let ask = Ask {
+                    realm,
+                    service,
+                    scope: scope.to_owned(),
+                };
                 ask.token(http, registry, &credentials).await.map(Some)
             }
         }
@@ -118,7 +127,10 @@ enum Demand {
 impl Demand {
     /// The first challenge that can be answered.
     fn read(challenges: &[String]) -> Option<Self> {
-        let parsed = challenges.iter().filter_map(|text| http_auth::parse_challenges(text).ok()).flatten();
+        let parsed = challenges
+            .iter()
+            .filter_map(|text| http_auth::parse_challenges(text).ok())
+            .flatten();
         parsed.into_iter().find_map(|challenge| {
             let parameter = |name: &str| {
                 let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -156,7 +168,10 @@ impl Ask {
         registry: &str,
         credentials: &Credentials,
     ) -> Result<Token, RegistryError> {
-        let unreachable = |reason: String| RegistryError::Unreachable { url: self.realm.clone(), reason };
+        let unreachable = |reason: String| RegistryError::Unreachable {
+            url: self.realm.clone(),
+            reason,
+        };
         let mut realm = reqwest::Url::parse(&self.realm).map_err(|error| unreachable(error.to_string()))?;
         let request = if let Credentials::IdentityToken(identity) = credentials {
             http.post(realm).form(&[
@@ -167,7 +182,10 @@ impl Ask {
                 ("client_id", CLIENT_ID),
             ])
         } else {
-            realm.query_pairs_mut().append_pair("service", &self.service).append_pair("scope", &self.scope);
+            realm
+                .query_pairs_mut()
+                .append_pair("service", &self.service)
+                .append_pair("scope", &self.scope);
             let request = http.get(realm);
             match basic(credentials).and_then(|text| header(&text)) {
                 Some(basic) => request.header(reqwest::header::AUTHORIZATION, basic),
@@ -178,18 +196,35 @@ impl Ask {
         let status = response.status();
         if status == reqwest::StatusCode::UNAUTHORIZED || status == reqwest::StatusCode::FORBIDDEN {
             let is_anonymous = matches!(credentials, Credentials::Anonymous);
-            return Err(RegistryError::Denied { registry: registry.to_owned(), repository: self.scope.clone(), is_anonymous });
+            return Err(RegistryError::Denied {
+                registry: registry.to_owned(),
+                repository: self.scope.clone(),
+                is_anonymous,
+            });
         }
         let body = super::request::bounded(response, &self.realm, TOKEN_ANSWER_LIMIT_BYTES).await?;
         if !status.is_success() {
-            return Err(RegistryError::Status { url: self.realm.clone(), status: status.as_u16(), text: String::new() });
+            return Err(RegistryError::Status {
+                url: self.realm.clone(),
+                status: status.as_u16(),
+                text: String::new(),
+            });
         }
         let nonsense = || unreachable("its answer holds no token".to_owned());
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| nonsense())?;
-        let text = if answer.token.is_empty() { answer.access_token } else { answer.token };
-        let header = Some(text).filter(|text| !text.is_empty()).and_then(|text| header(&format!("Bearer {text}")));
+        let text = if answer.token.is_empty() {
+            answer.access_token
+        } else {
+            answer.token
+        };
+        let header = Some(text)
+            .filter(|text| !text.is_empty())
+            .and_then(|text| header(&format!("Bearer {text}")));
         let seconds = answer.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
-        Ok(Token { header: header.ok_or_else(nonsense)?, ends: Instant::now().checked_add(Duration::from_secs(seconds)) })
+        Ok(Token {
+            header: header.ok_or_else(nonsense)?,
+            ends: Instant::now().checked_add(Duration::from_secs(seconds)),
+        })
     }
 }
 

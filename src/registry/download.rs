@@ -1,8 +1,8 @@
 //! A blob on its way: a stream that goes on where it broke off.
 
+use super::Registry;
 use super::error::{RegistryError, chain};
 use super::request::Ask;
-use super::Registry;
 use bytes::Bytes;
 use futures_util::Stream;
 use reqwest::{Method, Response, StatusCode};
@@ -32,7 +32,9 @@ impl Download {
         path: String,
         offset: u64,
     ) -> Result<Option<Self>, RegistryError> {
-        let Some(response) = get(registry, host, repository, &path, offset).await? else { return Ok(None) };
+        let Some(response) = get(registry, host, repository, &path, offset).await? else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             registry: registry.clone(),
             host: host.to_owned(),
@@ -60,7 +62,10 @@ impl Download {
                     return Ok(piece);
                 }
                 Err(error) if self.resumes_left == 0 => {
-                    return Err(RegistryError::Unreachable { url: self.path.clone(), reason: chain(&error) });
+                    return Err(RegistryError::Unreachable {
+                        url: self.path.clone(),
+                        reason: chain(&error),
+                    });
                 }
                 Err(_) => self.resume().await?,
             }
@@ -69,7 +74,10 @@ impl Download {
 
     async fn resume(&mut self) -> Result<(), RegistryError> {
         self.resumes_left -= 1;
-        let gone = || RegistryError::Unreachable { url: self.path.clone(), reason: "it is gone".to_owned() };
+        let gone = || RegistryError::Unreachable {
+            url: self.path.clone(),
+            reason: "it is gone".to_owned(),
+        };
         let again = get(&self.registry, &self.host, &self.repository, &self.path, self.offset).await?;
         self.response = again.ok_or_else(gone)?;
         Ok(())
@@ -84,11 +92,23 @@ async fn get(
     path: &str,
     offset: u64,
 ) -> Result<Option<Response>, RegistryError> {
-    let ask = Ask { method: Method::GET, registry: host, repository, path: path.to_owned(), accept: "", offset };
-    let Some(response) = registry.ask(&ask).await? else { return Ok(None) };
+    let ask = Ask {
+        method: Method::GET,
+        registry: host,
+        repository,
+        path: path.to_owned(),
+        accept: "",
+        offset,
+    };
+    let Some(response) = registry.ask(&ask).await? else {
+        return Ok(None);
+    };
     if offset > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
         let url = response.url().path().to_owned();
-        return Err(RegistryError::Unreachable { url, reason: "it broke off, and cannot be taken up in the middle".into() });
+        return Err(RegistryError::Unreachable {
+            url,
+            reason: "it broke off, and cannot be taken up in the middle".into(),
+        });
     }
     Ok(Some(response))
 }

@@ -106,7 +106,10 @@ impl RegistryError {
 
     /// As the error of a [`crate::content::Source`].
     pub(super) fn into_content(self, doing: impl Into<String>) -> ContentError {
-        ContentError::Failed { doing: doing.into(), source: Box::new(self) }
+        ContentError::Failed {
+            doing: doing.into(),
+            source: Box::new(self),
+        }
     }
 }
 

@@ -21,7 +21,9 @@ impl Mirrors {
         for text in texts {
             let text = text.as_ref().trim();
             let (registry, url) = text.split_once('=').unwrap_or((ALL, text));
-            let is_url = ["http://", "https://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+            let is_url = ["http://", "https://"]
+                .iter()
+                .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
             if !is_url || registry.is_empty() {
                 return Err(MirrorError(text.to_owned()));
             }
@@ -32,7 +34,10 @@ impl Mirrors {
 
     /// The base URL of the registry's mirror.
     pub(super) fn mirror(&self, registry: &str) -> Option<&str> {
-        self.0.get(canonical(registry)).or_else(|| self.0.get(ALL)).map(String::as_str)
+        self.0
+            .get(canonical(registry))
+            .or_else(|| self.0.get(ALL))
+            .map(String::as_str)
     }
 }
 
@@ -50,7 +55,8 @@ pub(super) fn own_base(registry: &str) -> String {
         return "https://registry-1.docker.io".to_owned();
     }
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-    let is_loopback = host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: std::net::Ipv4Addr| ip.is_loopback());
+    let is_loopback =
+        host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: std::net::Ipv4Addr| ip.is_loopback());
     format!("{}://{registry}", if is_loopback { "http" } else { "https" })
 }
 

@@ -61,12 +61,23 @@ impl Registry {
             let certificates = std::fs::read(path)
                 .map_err(|error| error.to_string())
                 .and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()))
-                .map_err(|reason| RegistryError::Certificate { path: path.clone(), reason })?;
-            builder = certificates.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
+                .map_err(|reason| RegistryError::Certificate {
+                    path: path.clone(),
+                    reason,
+                })?;
+            builder = certificates
+                .into_iter()
+                .fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        let http = builder.build().map_err(|error| RegistryError::Client(error::chain(&error)))?;
+        let http = builder
+            .build()
+            .map_err(|error| RegistryError::Client(error::chain(&error)))?;
         let tokens = auth::Tokens::new(settings.credentials);
-        Ok(Self(Arc::new(Inner { http, mirrors: settings.mirrors, tokens })))
+        Ok(Self(Arc::new(Inner {
+            http,
+            mirrors: settings.mirrors,
+            tokens,
+        })))
     }
 
     /// The repository that an image's name speaks of.

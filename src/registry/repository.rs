@@ -1,9 +1,9 @@
 //! One repository of a registry, as a source of content.
 
+use super::Registry;
 use super::download::Download;
 use super::error::RegistryError;
 use super::request::{Ask, bounded};
-use super::Registry;
 use crate::content::{BlobReader, ContentError, Source};
 use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
 use async_trait::async_trait;
@@ -29,26 +29,48 @@ pub struct Repository {
 
 impl Repository {
     pub(super) fn new(registry: Registry, host: &str, name: &str) -> Self {
-        Self { registry, host: host.to_owned(), name: name.to_owned(), manifests: Mutex::default() }
+        Self {
+            registry,
+            host: host.to_owned(),
+            name: name.to_owned(),
+            manifests: Mutex::default(),
+        }
     }
 
     fn ask(&self, method: Method, path: String, accept: &'static str) -> Ask<'_> {
-        Ask { method, registry: &self.host, repository: &self.name, path, accept, offset: 0 }
+        Ask {
+            method,
+            registry: &self.host,
+            repository: &self.name,
+            path,
+            accept,
+            offset: 0,
+        }
     }
 
     fn remember(&self, digests: impl IntoIterator<Item = Digest>) {
-        self.manifests.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+        self.manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(digests);
     }
 
     fn is_manifest(&self, digest: &Digest) -> bool {
-        self.manifests.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+        self.manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(digest)
     }
 
     /// What a tag or digest stands for: by HEAD, which counts against no limit, and by GET where a registry does not
     /// tell the digest.
     async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
         let path = format!("manifests/{object}");
-        let Some(response) = self.registry.ask(&self.ask(Method::HEAD, path.clone(), MANIFESTS)).await? else {
+        let Some(response) = self
+            .registry
+            .ask(&self.ask(Method::HEAD, path.clone(), MANIFESTS))
+            .await?
+        else {
             return Ok(None);
         };
         let digest = text(&response, CONTENT_DIGEST).and_then(|text| text.parse().ok());
@@ -56,7 +78,11 @@ impl Repository {
         if let (Some(digest), Some(size)) = (digest, size) {
             return Ok(Some(Descriptor::new(&manifest_type(&response)?, digest, size)));
         }
-        let Some(response) = self.registry.ask(&self.ask(Method::GET, path.clone(), MANIFESTS)).await? else {
+        let Some(response) = self
+            .registry
+            .ask(&self.ask(Method::GET, path.clone(), MANIFESTS))
+            .await?
+        else {
             return Ok(None);
         };
         let media_type = manifest_type(&response)?;
@@ -67,13 +93,21 @@ impl Repository {
     /// A manifest's bytes, checked; its children that are manifests are remembered.
     async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, RegistryError> {
         let path = format!("manifests/{digest}");
-        let Some(response) = self.registry.ask(&self.ask(Method::GET, path.clone(), MANIFESTS)).await? else {
+        let Some(response) = self
+            .registry
+            .ask(&self.ask(Method::GET, path.clone(), MANIFESTS))
+            .await?
+        else {
             return Ok(None);
         };
         let bytes = bounded(response, &path, MANIFEST_LIMIT_BYTES as usize).await?;
         let found = Digest::of(&bytes);
         if &found != digest {
-            return Err(RegistryError::Mismatch { url: path, expected: digest.clone(), found: found.to_string() });
+            return Err(RegistryError::Mismatch {
+                url: path,
+                expected: digest.clone(),
+                found: found.to_string(),
+            });
         }
         if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
             self.remember(index.manifests.into_iter().map(|child| child.digest));
@@ -87,8 +121,10 @@ impl Source for Repository {
     async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, ContentError> {
         let doing = || format!("ask {} for {name}", self.host);
         let fail = |error: RegistryError| error.into_content(doing());
-        let reference: Reference =
-            name.parse().map_err(|source| ContentError::Failed { doing: doing(), source: Box::new(source) })?;
+        let reference: Reference = name.parse().map_err(|source| ContentError::Failed {
+            doing: doing(),
+            source: Box::new(source),
+        })?;
         let object = match reference.digest() {
             Some(digest) => digest.to_string(),
             None => reference.tag().unwrap_or("latest").to_owned(),
@@ -114,8 +150,17 @@ impl Source for Repository {
             bytes.set_position(offset);
             return Ok(Box::pin(bytes));
         }
-        let begun = Download::begin(&self.registry, &self.host, &self.name, format!("blobs/{digest}"), offset).await;
-        let download = begun.map_err(fail)?.ok_or_else(|| ContentError::Missing(digest.clone()))?;
+        let begun = Download::begin(
+            &self.registry,
+            &self.host,
+            &self.name,
+            format!("blobs/{digest}"),
+            offset,
+        )
+        .await;
+        let download = begun
+            .map_err(fail)?
+            .ok_or_else(|| ContentError::Missing(digest.clone()))?;
         Ok(Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))))
     }
 }
@@ -131,5 +176,8 @@ fn manifest_type(response: &Response) -> Result<String, RegistryError> {
     if media_type::is_index(&media_type) || media_type::is_manifest(&media_type) {
         return Ok(media_type);
     }
-    Err(RegistryError::NotAManifest { url: response.url().path().to_owned(), media_type })
+    Err(RegistryError::NotAManifest {
+        url: response.url().path().to_owned(),
+        media_type,
+    })
 }

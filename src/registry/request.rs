@@ -71,14 +71,19 @@ struct Failed {
 
 impl From<RegistryError> for Failed {
     fn from(error: RegistryError) -> Self {
-        Self { error, retry_after: None }
+        Self {
+            error,
+            retry_after: None,
+        }
     }
 }
 
 fn pause(tries: u32, retry_after: Option<Duration>) -> Duration {
     let doubled = FIRST_PAUSE * 2_u32.pow(tries - 1);
     let stretched = doubled.mul_f64(1.0 + fastrand::f64());
-    retry_after.map_or(stretched, |wanted| wanted.min(LONGEST_PAUSE)).max(Duration::from_millis(1))
+    retry_after
+        .map_or(stretched, |wanted| wanted.min(LONGEST_PAUSE))
+        .max(Duration::from_millis(1))
 }
 
 impl Inner {
@@ -87,14 +92,24 @@ impl Inner {
         let url = format!("{base}/v2/{}/{}", ask.repository, ask.path);
         // A mirror is another host: its tokens are its own.
         let host = base.split("://").nth(1).unwrap_or(base);
-        let owner = if host == "registry-1.docker.io" { ask.registry } else { host };
+        let owner = if host == "registry-1.docker.io" {
+            ask.registry
+        } else {
+            host
+        };
         let scope = ask.scope();
         let shown = self.tokens.known(owner, &scope).await;
         let mut response = self.follow(ask, &url, shown.as_ref()).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
-            let challenges: Vec<_> = challenges.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
-            if let Some(header) = self.tokens.answer(&self.http, owner, &scope, &challenges, shown.as_ref()).await? {
+            let challenges: Vec<_> = challenges
+                .filter_map(|value| value.to_str().ok().map(str::to_owned))
+                .collect();
+            if let Some(header) = self
+                .tokens
+                .answer(&self.http, owner, &scope, &challenges, shown.as_ref())
+                .await?
+            {
                 response = self.follow(ask, &url, Some(&header)).await?;
             }
         }
@@ -103,7 +118,10 @@ impl Inner {
 
     /// Sends the request and follows redirects; credentials go to the first host only.
     async fn follow(&self, ask: &Ask<'_>, url: &str, shown: Option<&HeaderValue>) -> Result<Response, Failed> {
-        let unreachable = |url: &str, reason: String| RegistryError::Unreachable { url: url.to_owned(), reason };
+        let unreachable = |url: &str, reason: String| RegistryError::Unreachable {
+            url: url.to_owned(),
+            reason,
+        };
         let first = Url::parse(url).map_err(|error| unreachable(url, error.to_string()))?;
         let mut at = first.clone();
         for _ in 0..=REDIRECTS {
@@ -117,17 +135,31 @@ impl Inner {
             if let Some(header) = shown.filter(|_| at.origin() == first.origin()) {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            let response = request.send().await.map_err(|error| unreachable(without_query(&at).as_str(), chain(&error)))?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| unreachable(without_query(&at).as_str(), chain(&error)))?;
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let Some(target) = location.filter(|_| response.status().is_redirection()) else { return Ok(response) };
-            let redirect = |reason| RegistryError::Redirect { url: url.to_owned(), target: shorten(target), reason };
+            let Some(target) = location.filter(|_| response.status().is_redirection()) else {
+                return Ok(response);
+            };
+            let redirect = |reason| RegistryError::Redirect {
+                url: url.to_owned(),
+                target: shorten(target),
+                reason,
+            };
             let next = at.join(target).map_err(|_| redirect("it is no address"))?;
             if at.scheme() == "https" && next.scheme() != "https" {
                 return Err(redirect("it leaves TLS").into());
             }
             at = next;
         }
-        Err(RegistryError::Redirect { url: url.to_owned(), target: shorten(at.as_str()), reason: "there are too many" }.into())
+        Err(RegistryError::Redirect {
+            url: url.to_owned(),
+            target: shorten(at.as_str()),
+            reason: "there are too many",
+        }
+        .into())
     }
 
     async fn judge(&self, ask: &Ask<'_>, url: String, response: Response) -> Result<Option<Response>, Failed> {
@@ -138,17 +170,33 @@ impl Inner {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let is_anonymous = self.tokens.is_anonymous(ask.registry).await;
                 let (registry, repository) = (ask.registry.to_owned(), ask.repository.to_owned());
-                Err(RegistryError::Denied { registry, repository, is_anonymous }.into())
+                Err(RegistryError::Denied {
+                    registry,
+                    repository,
+                    is_anonymous,
+                }
+                .into())
             }
             StatusCode::TOO_MANY_REQUESTS => Err(Failed {
                 retry_after: seconds(&response),
-                error: RegistryError::RateLimited { registry: ask.registry.to_owned() },
+                error: RegistryError::RateLimited {
+                    registry: ask.registry.to_owned(),
+                },
             }),
             _ => {
                 let retry_after = seconds(&response);
-                let text = bounded(response, &url, ERROR_TEXT_LIMIT_BYTES).await.unwrap_or_default();
+                let text = bounded(response, &url, ERROR_TEXT_LIMIT_BYTES)
+                    .await
+                    .unwrap_or_default();
                 let text = shorten(String::from_utf8_lossy(&text).trim());
-                Err(Failed { error: RegistryError::Status { url, status: status.as_u16(), text }, retry_after })
+                Err(Failed {
+                    error: RegistryError::Status {
+                        url,
+                        status: status.as_u16(),
+                        text,
+                    },
+                    retry_after,
+                })
             }
         }
     }
@@ -163,10 +211,16 @@ fn seconds(response: &Response) -> Option<Duration> {
 /// The whole body of a small answer; one that is larger than the limit is an error.
 pub(super) async fn bounded(mut response: Response, url: &str, limit_bytes: usize) -> Result<Vec<u8>, RegistryError> {
     let mut body = Vec::new();
-    let broken = |error: reqwest::Error| RegistryError::Unreachable { url: url.to_owned(), reason: chain(&error) };
+    let broken = |error: reqwest::Error| RegistryError::Unreachable {
+        url: url.to_owned(),
+        reason: chain(&error),
+    };
     while let Some(piece) = response.chunk().await.map_err(broken)? {
         if body.len() + piece.len() > limit_bytes {
-            return Err(RegistryError::TooLarge { url: url.to_owned(), limit_bytes: limit_bytes as u64 });
+            return Err(RegistryError::TooLarge {
+                url: url.to_owned(),
+                limit_bytes: limit_bytes as u64,
+            });
         }
         body.extend_from_slice(&piece);
     }
