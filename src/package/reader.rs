@@ -6,6 +6,9 @@
 use super::error::{Diagnostic, nearest};
 use super::yaml::{Document, Node, Value};
 
+/// One entry of a mapping: key, the key's place, value.
+pub(crate) type Entry<'n> = (&'n str, &'n Node, &'n Node);
+
 impl Document<'_> {
     /// Text: any scalar as written; `None` for null, which leaves what was there before.
     pub(crate) fn text_value(&self, node: &Node, what: &str) -> Result<Option<String>, Diagnostic> {
@@ -75,11 +78,7 @@ impl Document<'_> {
     }
 
     /// The entries of a mapping with their keys as text; `None` for null.
-    pub(crate) fn mapping_value<'n>(
-        &self,
-        node: &'n Node,
-        what: &str,
-    ) -> Result<Option<Vec<(&'n str, &'n Node, &'n Node)>>, Diagnostic> {
+    pub(crate) fn mapping_value<'n>(&self, node: &'n Node, what: &str) -> Result<Option<Vec<Entry<'n>>>, Diagnostic> {
         let entries = match &node.value {
             Value::Mapping(entries) => entries,
             Value::Scalar { text, is_plain: true } if is_null(text) => return Ok(None),
