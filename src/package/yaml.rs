@@ -30,7 +30,7 @@ pub(crate) struct Node {
 }
 
 /// What stands there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Value {
     /// A scalar: its text as written, escapes and folding done.
     Scalar {
@@ -44,14 +44,8 @@ pub(crate) enum Value {
     Mapping(Vec<(Node, Node)>),
 }
 
-impl PartialEq for Node {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
 impl<'a> Document<'a> {
-    /// Parses `text`, which was read from `path`. An empty text is an empty mapping.
+    /// Parses `text`, which was read from `path`. An empty text is null.
     pub(crate) fn parse(path: &'a Path, text: &'a str) -> Result<Self, Diagnostic> {
         let options = serde_saphyr::options! {
             // Scalars are read again from their text, by Go's rules; here they only must not fail.

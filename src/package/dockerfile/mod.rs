@@ -2,12 +2,15 @@
 //!
 //! Reads only what naming needs: FROM, ARG before the first FROM, COPY --from, RUN --mount from, ONBUILD, and the parser
 //! directives. The rules are those of BuildKit's dockerfile frontend; whether the rest of the file builds is BuildKit's to
-//! say. Nothing is read but the text given.
+//! say. [`references`] reads nothing but the text given; [`load`] reads a package's Dockerfile for it.
 
 mod expand;
 mod instruction;
+mod pattern;
 mod stages;
 
+use super::Package;
+use super::error::{Diagnostic, PackageError, Position};
 use std::collections::BTreeMap;
 
 /// An image that a Dockerfile names.
@@ -68,6 +71,26 @@ impl ImageReference {
 pub fn references(text: &str, build_args: &BTreeMap<String, String>) -> Result<Vec<ImageReference>, DockerfileError> {
     let file = instruction::parse(text)?;
     stages::references(&file, build_args)
+}
+
+/// [`references`] of a package's Dockerfile.
+///
+/// # Errors
+/// The file cannot be read, or what [`references`] refuses, with the file and the line shown.
+pub fn load(package: &Package, build_args: &BTreeMap<String, String>) -> Result<Vec<ImageReference>, PackageError> {
+    let path = package.directory.join(&package.dockerfile);
+    let text = std::fs::read(&path).map_err(|source| PackageError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let text = String::from_utf8_lossy(&text);
+    references(&text, build_args).map_err(|error| {
+        let position = Position {
+            line: error.line,
+            column: 1,
+        };
+        Diagnostic::at(&path, &text, position, usize::MAX, error.message).into()
+    })
 }
 
 #[cfg(test)]

@@ -383,3 +383,19 @@ fn docker_images_are_checked() {
         "/T/p/images:1:1: \"a:1\" lacks a digest: write NAME@sha256:…\n  |\n1 | a:1\n  | ^^^"
     );
 }
+
+#[test]
+fn the_dockerfile_s_images_are_told_with_its_path() {
+    let (_top, directory) = package("image: x");
+    write(&directory, "Dockerfile", "FROM a:1\nCOPY --from=b / /\n");
+    let none = std::collections::BTreeMap::new();
+    let loaded = load(&directory, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    let references = crate::package::dockerfile::load(&loaded, &none).unwrap_or_else(|error| panic!("{error}"));
+    let names: Vec<&str> = references.iter().map(|reference| reference.name.as_str()).collect();
+    assert_eq!(names, ["a:1", "b"]);
+    write(&directory, "Dockerfile", "FROM a\nRNU x\n");
+    let error = crate::package::dockerfile::load(&loaded, &none).expect_err("is refused");
+    assert_eq!(error.position().map(|position| position.line), Some(2));
+    let expected = "Dockerfile:2:1: unknown instruction RNU: did you mean RUN?\n  |\n2 | RNU x\n  | ^^^^^";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}

@@ -1,5 +1,4 @@
-//! Words against what BuildKit's own lexer gives for them (tests/data/package/words.json), and patterns against a simple
-//! definition.
+//! Words against what BuildKit's own lexer gives for them (tests/data/package/words.json).
 
 use super::*;
 use proptest::prelude::*;
@@ -58,24 +57,7 @@ fn what_is_not_known_stays_as_written() {
     assert_eq!(expanded.map(|e| e.text).as_deref(), Ok("a:arm64"));
 }
 
-/// What a pattern means, written the slow way.
-fn matches_slowly(pattern: &[char], text: &[char]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        ['*', rest @ ..] => (0..=text.len()).any(|skip| matches_slowly(rest, &text[skip..])),
-        ['?', rest @ ..] => !text.is_empty() && matches_slowly(rest, &text[1..]),
-        [c, rest @ ..] => text.first() == Some(c) && matches_slowly(rest, &text[1..]),
-    }
-}
-
 proptest! {
-    #[test]
-    fn patterns_match_what_they_mean(pattern in "[ab*?]{0,6}", text in "[ab]{0,8}") {
-        let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        let expected = matches_slowly(&chars(&pattern), &chars(&text));
-        prop_assert_eq!(Pattern::new(&pattern).matches(&chars(&text)), expected);
-    }
-
     #[test]
     fn no_text_makes_it_panic(word in "[$\\{}:#%/a<'\"\\\\ *?+-]{0,16}") {
         let variables = variables();
