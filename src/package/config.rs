@@ -6,7 +6,8 @@
 mod schema;
 
 use super::error::Diagnostic;
-use super::yaml::{Document, Node};
+use super::reader;
+use super::yaml::{Document, Node, Value};
 use schema::{Field, IMAGE_CONFIG, Kind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -140,16 +141,22 @@ impl Writer<'_> {
 
     /// A user or group: a number, or a name that is resolved when the image is assembled.
     fn id(&self, json: &mut String, node: &Node, what: &str) -> Result<bool, Diagnostic> {
-        use super::{reader, yaml::Value};
-        let Value::Scalar { text: value, is_plain } = &node.value else {
-            return Err(self
-                .document
-                .error(node, format!("{what} must be a number or a name, not {}", node.kind())));
+        let wrong = || {
+            let message = format!("{what} must be a number or a name, not {}", node.kind());
+            self.document.error(node, message)
         };
-        match (is_plain, reader::whole_number(value)) {
-            (true, _) if reader::is_null(value) => return Ok(false),
-            (true, Some(number)) => return Ok(write!(json, "{number}").is_ok()),
-            _ => text(json, value),
+        match &node.value {
+            Value::Scalar { text, is_plain: true } if reader::is_null(text) => return Ok(false),
+            Value::Scalar {
+                text: plain,
+                is_plain: true,
+            } => match reader::whole_number(plain) {
+                Some(number) => json.push_str(&number.to_string()),
+                None if reader::is_flag_or_fraction(plain) => return Err(wrong()),
+                None => text(json, plain),
+            },
+            Value::Scalar { text: name, .. } => text(json, name),
+            Value::List(_) | Value::Mapping(_) => return Err(wrong()),
         }
         Ok(true)
     }

@@ -19,15 +19,17 @@ impl Document<'_> {
         }
     }
 
-    /// A flag: `true`, `false`, and where they are written so the old forms `yes`, `y`, `Y`, `on`, `no`, `n`, `N`, `off`.
+    /// A flag: `true`, `false`, and the older `yes`, `y`, `on`, `no`, `n`, `off`, also in quotes.
     pub(crate) fn flag_value(&self, node: &Node, what: &str) -> Result<Option<bool>, Diagnostic> {
         let Value::Scalar { text, is_plain } = &node.value else {
             return Err(self.wrong_type(node, what, "true or false"));
         };
         match (text.as_str(), is_plain) {
             (text, true) if is_null(text) => Ok(None),
-            ("true" | "True" | "TRUE", true) | ("y" | "Y" | "yes" | "on", _) => Ok(Some(true)),
-            ("false" | "False" | "FALSE", true) | ("n" | "N" | "no" | "off", _) => Ok(Some(false)),
+            ("true" | "True" | "TRUE", true) => Ok(Some(true)),
+            ("false" | "False" | "FALSE", true) => Ok(Some(false)),
+            ("y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON", _) => Ok(Some(true)),
+            ("n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF", _) => Ok(Some(false)),
             _ => Err(self.wrong_type(node, what, "true or false")),
         }
     }
@@ -123,6 +125,17 @@ pub(crate) fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
+/// Whether a plain scalar means true, false or a number that is not whole, where nothing says which type is wanted.
+pub(crate) fn is_flag_or_fraction(text: &str) -> bool {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-'));
+    let is_special = matches!(
+        text.trim_start_matches(['+', '-']).to_ascii_lowercase().as_str(),
+        ".inf" | ".nan"
+    );
+    let lower = text.to_ascii_lowercase();
+    matches!(lower.as_str(), "true" | "false") || is_special || (is_number && text.parse::<f64>().is_ok())
+}
+
 /// The number that a plain scalar is in Go: decimal, `0x`, `0o`, `0b`, octal after a leading zero, `_` between digits,
 /// or a decimal fraction or power that is whole.
 pub(crate) fn whole_number(text: &str) -> Option<i128> {
@@ -197,6 +210,10 @@ mod tests {
             ("on", Some(true)),
             ("\"yes\"", Some(true)),
             ("TRUE", Some(true)),
+            ("Yes", Some(true)),
+            ("OFF", Some(false)),
+            ("tRUE", None),
+            ("yEs", None),
             ("no", Some(false)),
             ("off", Some(false)),
             ("False", Some(false)),

@@ -53,6 +53,11 @@ fn anchors_and_merge_keys() {
 }
 
 #[test]
+fn numbers_and_flags_in_all_their_forms() {
+    golden("numbers");
+}
+
+#[test]
 fn no_config_is_no_label() {
     assert_eq!(label_of("image: x\nconfig:\n"), Ok(None));
     assert_eq!(label_of("image: x\n"), Ok(None));
@@ -81,6 +86,14 @@ fn wrong_config_is_refused_with_its_place() {
         (
             "config:\n  uid: [1]",
             "build.yml:2:8: `config.uid` must be a number or a name, not a list\n",
+        ),
+        (
+            "config:\n  uid: 1.5",
+            "build.yml:2:8: `config.uid` must be a number or a name, not `1.5`\n",
+        ),
+        (
+            "config:\n  gid: true",
+            "build.yml:2:8: `config.gid` must be a number or a name, not `true`\n",
         ),
         (
             "config:\n  devices: [{path: a, major: x}]",

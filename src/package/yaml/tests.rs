@@ -102,3 +102,12 @@ fn a_small_text_cannot_become_a_huge_tree() {
     }
     assert!(Document::parse(Path::new("f.yml"), &text).is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "[ab:\\-\\[\\]{}&*<>|'\",#!?% \n\tü]{0,40}") {
+        if let Err(error) = Document::parse(Path::new("f.yml"), &text) {
+            proptest::prop_assert!(error.to_string().starts_with("f.yml:"));
+        }
+    }
+}
