@@ -9,10 +9,10 @@ use std::path::Path;
 const COMMIT_DIGITS: usize = 12;
 
 /// Go's version of the repository that `directory` (absolute, symbolic links resolved) is in: the highest tag
-/// `vX.Y.Z` on HEAD, else a pseudo-version from the nearest commit that carries one (go.dev/ref/mod, "Pseudo-versions").
+/// `vX.Y.Z` on HEAD, else a pseudo-version after the highest one in HEAD's history (go.dev/ref/mod, "Pseudo-versions").
 /// `None` outside git and before the first commit.
 ///
-/// Walks the history, so it is asked for only when something is built.
+/// May walk the history, so it is asked for only when something is built.
 pub fn go_package_version(directory: &Path) -> Result<Option<String>, IdentityError> {
     let mut repositories = Repositories::default();
     let Some(place) = repositories.locate(directory)? else {
@@ -22,18 +22,21 @@ pub fn go_package_version(directory: &Path) -> Result<Option<String>, IdentityEr
     let Some(head) = repository.head()? else {
         return Ok(None);
     };
-    let base = repository.nearest_tagged(&|tag| version(tag).is_some())?;
-    let found = base.and_then(|base| {
-        let highest = base.tags.iter().filter_map(|tag| version(tag)).max()?;
-        Some((highest, base.commit == head))
-    });
-    match found {
-        Some((tag, true)) => Ok(Some(format!("v{tag}"))),
-        found => {
-            let stamp = format!("{}-{}", utc(repository.head_time_s()?), &head[..COMMIT_DIGITS]);
-            Ok(Some(pseudo_version(found.map(|(tag, _)| tag), &stamp)))
+    let tags = repository.tags()?.into_iter();
+    let mut tags: Vec<(Version, String)> = tags.filter_map(|tag| Some((version(&tag.name)?, tag.commit))).collect();
+    tags.sort_by(|a, b| b.cmp(a));
+    if let Some((tag, _)) = tags.iter().find(|(_, commit)| *commit == head) {
+        return Ok(Some(format!("v{tag}")));
+    }
+    let mut base = None;
+    for (tag, commit) in tags {
+        if repository.is_in_history(&commit)? {
+            base = Some(tag);
+            break;
         }
     }
+    let stamp = format!("{}-{}", utc(repository.head_time_s()?), &head[..COMMIT_DIGITS]);
+    Ok(Some(pseudo_version(base, &stamp)))
 }
 
 /// `vX.Y.Z` and `vX.Y.Z-pre`; Go gives build metadata (`+x`) no place in tags.

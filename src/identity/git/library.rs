@@ -2,9 +2,9 @@
 //!
 //! The main type is [`Library`]. A [`Refusal::Unfit`] says that git's own program has to answer, and why.
 
-use super::{Change, TaggedCommit, is_below};
+use super::{Change, Tag, is_below};
 use crate::identity::IdentityError;
-use git2::{AttrCheckFlags, Config, ErrorCode, IndexEntryExtendedFlag, IndexEntryFlag, Sort, Status, StatusOptions};
+use git2::{AttrCheckFlags, Config, ErrorCode, IndexEntryExtendedFlag, IndexEntryFlag, Status, StatusOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -225,32 +225,35 @@ impl Library {
             .unwrap_or(true)
     }
 
-    pub fn nearest_tagged(&self, stop: &dyn Fn(&str) -> bool) -> Result<Option<TaggedCommit>, IdentityError> {
-        let failed = |error| self.failed("walk the history for tags", error);
-        let mut tags: BTreeMap<git2::Oid, Vec<String>> = BTreeMap::new();
+    pub fn tags(&self) -> Result<Vec<Tag>, IdentityError> {
+        let failed = |error| self.failed("list the tags", error);
+        let mut tags = Vec::new();
         for reference in self.repository.references_glob("refs/tags/*").map_err(failed)? {
             let reference = reference.map_err(failed)?;
             let name = String::from_utf8_lossy(reference.name_bytes()).into_owned();
-            let name = name.trim_start_matches("refs/tags/");
-            // A tag may point at a tree or a blob; such a one is no version.
-            if let (true, Ok(commit)) = (stop(name), reference.peel_to_commit()) {
-                tags.entry(commit.id()).or_default().push(name.to_owned());
+            // A tag may lead to a tree or a blob.
+            if let (Some(name), Ok(commit)) = (name.strip_prefix("refs/tags/"), reference.peel_to_commit()) {
+                tags.push(Tag {
+                    name: name.to_owned(),
+                    commit: commit.id().to_string(),
+                });
             }
         }
-        if tags.is_empty() {
-            return Ok(None);
-        }
-        let mut walk = self.repository.revwalk().map_err(failed)?;
-        walk.push_head().map_err(failed)?;
-        walk.set_sorting(Sort::TIME | Sort::TOPOLOGICAL).map_err(failed)?;
-        for commit in walk {
-            let commit = commit.map_err(failed)?;
-            if let Some(tags) = tags.remove(&commit) {
-                let commit = commit.to_string();
-                return Ok(Some(TaggedCommit { commit, tags }));
-            }
-        }
-        Ok(None)
+        tags.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tags)
+    }
+
+    pub fn is_in_history(&self, commit: &str) -> Result<bool, IdentityError> {
+        let failed = |error| self.failed("walk the history", error);
+        let Some(head) = self.head_commit()? else {
+            return Ok(false);
+        };
+        let object = self.repository.revparse_single(commit).map_err(failed)?;
+        Ok(object.id() == head.id()
+            || self
+                .repository
+                .graph_descendant_of(head.id(), object.id())
+                .map_err(failed)?)
     }
 
     pub fn head_time_s(&self) -> Result<i64, IdentityError> {
@@ -285,10 +288,15 @@ fn common_directory(git_directory: &Path) -> PathBuf {
 /// [`git2::Repository::open`] to complain about.
 fn unfit_format(common: &Path) -> Option<&'static str> {
     let config = Config::open(&common.join("config")).ok()?;
-    let mut entries = config.entries(Some("^extensions\\.")).ok()?;
+    let mut entries = config.entries(Some("^(extensions|remote)\\.")).ok()?;
     while let Some(Ok(entry)) = entries.next() {
         let name = String::from_utf8_lossy(entry.name_bytes()).to_lowercase();
         match name.as_str() {
+            remote if remote.starts_with("remote.") => {
+                if remote.ends_with(".promisor") {
+                    return Some("it is a partial clone");
+                }
+            }
             "extensions.refstorage" => return Some("its references are in a reftable"),
             "extensions.partialclone" => return Some("it is a partial clone"),
             known if KNOWN_EXTENSIONS.contains(&known) => {}

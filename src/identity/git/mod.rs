@@ -41,6 +41,7 @@ pub(super) struct Repositories {
 pub(super) struct Repository {
     /// Top of the work tree, absolute, symbolic links resolved.
     pub top: PathBuf,
+    git_directory: PathBuf,
     backend: Backend,
 }
 
@@ -68,12 +69,13 @@ impl Repositories {
                 self.open.len() - 1
             }
         };
+        let is_inside_git = directory.starts_with(self.open[repository].git_directory.as_path());
         match path.strip_prefix(&self.open[repository].top) {
-            Ok(inside) => Ok(Some(Place {
+            Ok(inside) if !is_inside_git => Ok(Some(Place {
                 repository,
                 path: inside.to_owned(),
             })),
-            Err(_) => Err(IdentityError::NoWorkTree {
+            _ => Err(IdentityError::NoWorkTree {
                 directory: directory.to_owned(),
             }),
         }
@@ -92,20 +94,20 @@ impl Repositories {
 
 impl Repository {
     fn open(git_directory: &Path, directory: &Path) -> Result<Self, IdentityError> {
-        match Library::open(git_directory, directory) {
-            Ok(library) => Ok(Self {
-                top: library.top().to_owned(),
-                backend: Backend::Library(Box::new(library)),
-            }),
-            Err(Refusal::Unfit(reason)) => {
-                let program = Program::open(directory, reason)?;
-                Ok(Self {
-                    top: program.top().to_owned(),
-                    backend: Backend::Program(program),
-                })
-            }
-            Err(Refusal::Failed(error)) => Err(*error),
-        }
+        let backend = match Library::open(git_directory, directory) {
+            Ok(library) => Backend::Library(Box::new(library)),
+            Err(Refusal::Unfit(reason)) => Backend::Program(Program::open(directory, reason)?),
+            Err(Refusal::Failed(error)) => return Err(*error),
+        };
+        let top = match &backend {
+            Backend::Library(library) => library.top(),
+            Backend::Program(program) => program.top(),
+        };
+        Ok(Self {
+            top: top.to_owned(),
+            git_directory: git_directory.to_owned(),
+            backend,
+        })
     }
 
     /// The commit that is checked out; `None` before the first commit.
@@ -160,11 +162,19 @@ impl Repository {
         }
     }
 
-    /// Commits that carry tags, from HEAD backwards in time, up to the first whose tags please `stop`.
-    pub fn nearest_tagged(&self, stop: &dyn Fn(&str) -> bool) -> Result<Option<TaggedCommit>, IdentityError> {
+    /// All tags that lead to commits, by name.
+    pub fn tags(&self) -> Result<Vec<Tag>, IdentityError> {
         match &self.backend {
-            Backend::Library(library) => library.nearest_tagged(stop),
-            Backend::Program(program) => program.nearest_tagged(stop),
+            Backend::Library(library) => library.tags(),
+            Backend::Program(program) => program.tags(),
+        }
+    }
+
+    /// Whether HEAD is `commit` or comes after it.
+    pub fn is_in_history(&self, commit: &str) -> Result<bool, IdentityError> {
+        match &self.backend {
+            Backend::Library(library) => library.is_in_history(commit),
+            Backend::Program(program) => program.is_in_history(commit),
         }
     }
 
@@ -183,11 +193,11 @@ impl Repository {
     }
 }
 
-/// A commit and those of its tags that were asked for.
+/// A tag and the commit that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TaggedCommit {
+pub(super) struct Tag {
+    pub name: String,
     pub commit: String,
-    pub tags: Vec<String>,
 }
 
 /// Whether `path` is `directory` or lies below it; both relative to the same top, whose name is empty.

@@ -3,7 +3,7 @@
 //! The main type is [`Program`]. A question costs one or two processes whatever the number of packages. The commands
 //! are those by which linuxkit judges a package, so that the answer is the same by definition.
 
-use super::{Change, TaggedCommit};
+use super::{Change, Tag};
 use crate::identity::IdentityError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -47,7 +47,17 @@ impl Program {
             top: directory.to_owned(),
             reason,
         };
-        let top = unopened.run(&["rev-parse", "--show-toplevel"], &[])?;
+        let arguments = ["rev-parse", "--show-toplevel"];
+        let output = unopened.start(&arguments, &[])?;
+        if output.stderr.windows(9).any(|window| window == b"work tree") {
+            return Err(IdentityError::NoWorkTree {
+                directory: directory.to_owned(),
+            });
+        }
+        if !output.status.success() {
+            return Err(unopened.failed(&arguments, &output));
+        }
+        let top = output.stdout;
         let top = PathBuf::from(OsStr::from_bytes(top.strip_suffix(b"\n").unwrap_or(&top)));
         Ok(Self { top, reason })
     }
@@ -155,31 +165,32 @@ impl Program {
         Ok(text(&set) != "false")
     }
 
-    pub fn nearest_tagged(&self, stop: &dyn Fn(&str) -> bool) -> Result<Option<TaggedCommit>, IdentityError> {
-        let listed = self.run(
-            &[
-                "log",
-                "--topo-order",
-                "--simplify-by-decoration",
-                "--decorate-refs=refs/tags/*",
-                "--decorate=full",
-                "--format=%H %D",
-                "HEAD",
-            ],
-            &[],
-        )?;
-        for line in text(&listed).lines() {
-            let (commit, names) = line.split_once(' ').unwrap_or((line, ""));
-            let names = names
-                .split(", ")
-                .filter_map(|name| name.strip_prefix("tag: refs/tags/"));
-            let tags: Vec<String> = names.filter(|name| stop(name)).map(str::to_owned).collect();
-            if !tags.is_empty() {
-                let commit = commit.to_owned();
-                return Ok(Some(TaggedCommit { commit, tags }));
-            }
+    pub fn tags(&self) -> Result<Vec<Tag>, IdentityError> {
+        // An annotated tag's commit is what it peels to; a light one's is itself.
+        let format = "--format=%(refname:strip=2) %(objecttype) %(objectname) %(*objecttype) %(*objectname)";
+        let listed = self.run(&["for-each-ref", "--sort=refname", format, "refs/tags"], &[])?;
+        let tag = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (name, commit) = match fields.as_slice() {
+                [name, "commit", commit] | [name, "tag", _, "commit", commit] => (name, commit),
+                _ => return None,
+            };
+            Some(Tag {
+                name: (*name).to_owned(),
+                commit: (*commit).to_owned(),
+            })
+        };
+        Ok(text(&listed).lines().filter_map(tag).collect())
+    }
+
+    pub fn is_in_history(&self, commit: &str) -> Result<bool, IdentityError> {
+        let arguments = ["merge-base", "--is-ancestor", commit, "HEAD"];
+        let output = self.start(&arguments, &[])?;
+        match output.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(self.failed(&arguments, &output)),
         }
-        Ok(None)
     }
 
     pub fn head_time_s(&self) -> Result<i64, IdentityError> {
