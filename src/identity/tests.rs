@@ -116,7 +116,7 @@ fn hashes_are_the_golden_ones() {
             Ok(found) if found.hash.as_deref() == Some(vector.hash) && found.is_dirty == vector.is_dirty => {
                 assert_eq!(found.tag, format!("linuxkit/image:{}", vector.hash));
                 assert_eq!(found.is_hash_commit_head, vector.options.hash_commit == "HEAD");
-                assert_eq!(found.commit.is_some(), true);
+                assert!(found.commit.is_some());
             }
             found => wrong.push(format!("{}\n    {found:?}", vector.line)),
         }
@@ -450,4 +450,124 @@ fn presets_say_what_is_known() {
         None,
     );
     assert_eq!(presets.keys().collect::<Vec<_>>(), ["PKG_HASH", "PKG_IMAGE"]);
+}
+
+/// Something that happens to a work tree.
+#[derive(Clone, Debug)]
+enum Edit {
+    Write(&'static str, &'static str),
+    Remove(&'static str),
+    Mode(&'static str, u32),
+    Link(&'static str, &'static str),
+    Touch(&'static str),
+    Git(&'static [&'static str], &'static str),
+}
+
+const PATHS: [&str; 12] = [
+    "pkgs/a/Dockerfile",
+    "pkgs/a/z",
+    "pkgs/a/sub/deep/file",
+    "pkgs/a/sub/deep",
+    "pkgs/a/link",
+    "pkgs/a/new",
+    "pkgs/a/new/er",
+    "pkgs/a/x.log",
+    "pkgs/a/ignored/1",
+    "pkgs/b/Dockerfile",
+    "pkgs/.gitignore",
+    "pkgs/a/sub/.gitignore",
+];
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let path = || proptest::sample::select(&PATHS[..]);
+    let text = proptest::sample::select(&["", "z\n", "deep\n", "*\n", "new\n!z\n", "/sub\nDockerfile\n", "other"][..]);
+    let git: [&[&str]; 5] = [
+        &["add", "-A", "--"],
+        &["add", "-f", "--"],
+        &["rm", "-rq", "--cached", "--"],
+        &["reset", "-q", "HEAD", "--"],
+        &["checkout", "-q", "HEAD", "--"],
+    ];
+    let edit = prop_oneof![
+        4 => (path(), text).prop_map(|(path, text)| Edit::Write(path, text)),
+        2 => path().prop_map(Edit::Remove),
+        1 => (path(), proptest::sample::select(&[0o644, 0o755, 0o600][..])).prop_map(|(path, mode)| Edit::Mode(path, mode)),
+        1 => (path(), proptest::sample::select(&["z", "sub", "nowhere"][..])).prop_map(|(path, to)| Edit::Link(path, to)),
+        1 => path().prop_map(Edit::Touch),
+        3 => (proptest::sample::select(git.to_vec()), path()).prop_map(|(git, path)| Edit::Git(git, path)),
+    ];
+    proptest::collection::vec(edit, 1..8)
+}
+
+/// Does what can be done; an edit that the state of the tree forbids changes nothing.
+fn apply(top: &Path, edit: &Edit) {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let mkdir = |path: &Path| std::fs::create_dir_all(path.parent().unwrap()).is_ok();
+    let remove = |path: &Path| {
+        std::fs::remove_file(path)
+            .or_else(|_| std::fs::remove_dir_all(path))
+            .is_ok()
+    };
+    _ = match edit {
+        Edit::Write(path, text) => mkdir(&top.join(path)) && std::fs::write(top.join(path), text).is_ok(),
+        Edit::Remove(path) => remove(&top.join(path)),
+        Edit::Mode(path, mode) => match std::fs::metadata(top.join(path)) {
+            Ok(found) if found.is_file() => {
+                std::fs::set_permissions(top.join(path), PermissionsExt::from_mode(*mode)).is_ok()
+            }
+            _ => false,
+        },
+        Edit::Link(path, to) => {
+            mkdir(&top.join(path)) && {
+                remove(&top.join(path));
+                symlink(to, top.join(path)).is_ok()
+            }
+        }
+        Edit::Touch(path) => std::fs::File::open(top.join(path))
+            .and_then(|file| file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)))
+            .is_ok(),
+        Edit::Git(arguments, path) => git(top, &[arguments, &[*path][..]].concat()),
+    };
+}
+
+/// Whatever happens to a work tree, libgit2's answer leads to the hash that git's commands give.
+#[test]
+fn random_changes_hash_as_git_says() {
+    let scratch = tempfile::tempdir().unwrap();
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(48);
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    };
+    proptest::test_runner::TestRunner::new(config)
+        .run(&edits(), |edits| {
+            let directory = tempfile::tempdir_in(scratch.path()).unwrap();
+            let directory = directory.path();
+            let copied = Command::new("cp")
+                .arg("-a")
+                .arg(repositories().join("clean"))
+                .arg(directory)
+                .status();
+            prop_assert!(copied.unwrap().success());
+            let top = directory.join("clean");
+            edits.iter().for_each(|edit| apply(&top, edit));
+            if !top.join("pkgs/a").is_dir() {
+                return Ok(());
+            }
+            let ours = identify_one(&package(&top.join("pkgs/a")), &HashOptions::default());
+            let gits = make("expect_one", directory);
+            let ours = ours.map(|found| {
+                format!(
+                    "{}\t{}\n",
+                    if found.is_dirty { "yes" } else { "no" },
+                    found.hash.unwrap()
+                )
+            });
+            prop_assert_eq!(ours.unwrap(), gits);
+            Ok(())
+        })
+        .unwrap();
 }

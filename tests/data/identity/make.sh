@@ -4,6 +4,7 @@
 #   make.sh repositories DIR   builds one repository a case below DIR, the same bytes every time
 #   make.sh expected DIR       prints what linuxkit would make of each package there, as tab-separated lines:
 #                              case, package, hash path, commit, force-dirty, extra sources, dirty, hash
+#   make.sh expect_one DIR     prints the last two columns for DIR/clean/pkgs/a
 #
 # To renew the vectors: make.sh repositories /tmp/x && make.sh expected /tmp/x > expected.tsv
 set -eu
@@ -190,6 +191,11 @@ expected() {
     expect submodule-missing pkgs/a - HEAD no 'pkgs/a/module'
     expect submodule pkgs/b - HEAD no 'pkgs/a/module'
     expect top . - HEAD no .
+}
+
+expect_one() {
+    cd "$1"
+    expect clean pkgs/a | cut -f7,8
 }
 
 directory=$(mkdir -p "$2" && cd "$2" && pwd -P)
