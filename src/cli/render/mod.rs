@@ -1,5 +1,5 @@
 //! What a user sees while BuildKit works: [`render`] takes events until their senders are gone and tells them in one of
-//! four [`Style`]s. The way of the data: event → [`model`] (what is) and its changes (what is new) → lines → the writer.
+//! four [`Style`]s. The way of the data: event → model (what is) and its changes (what is new) → lines → the writer.
 //!
 //! It reads no environment and decides nothing about the work. What to do about a failure is told elsewhere, after it.
 
@@ -9,6 +9,7 @@ mod log;
 mod model;
 mod plain;
 mod rawjson;
+mod screen;
 mod text;
 mod tty;
 mod vertex;
@@ -17,16 +18,12 @@ mod vertex;
 mod tests;
 
 use crate::event::{Event, Outcome};
-use line::Line;
 use model::{Change, Model};
-use plain::Plain;
+use screen::Screen;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tty::{Terminal, Tty};
 
 /// Time between two frames. Elapsed times have tenths of a second; faster would only cost.
 const TICK: Duration = Duration::from_millis(100);
@@ -128,7 +125,13 @@ impl<W: Write + Send + 'static> View<W> {
         self.model.settle(now, &mut changes);
         for event in events {
             self.screen.event(&event);
+            // Told at once, because the same package may be begun again by the next event.
+            let is_end = matches!(event, Event::StepFinished { .. });
             self.model.apply(event, now, &mut changes);
+            if is_end {
+                self.tell(&changes, now);
+                changes.clear();
+            }
         }
         self.tell(&changes, now);
     }
@@ -168,123 +171,4 @@ fn summary(model: &Model, is_output_closed: bool) -> Summary {
         }
     }
     summary
-}
-
-/// Where lines go, in the chosen style.
-struct Screen<W> {
-    options: RenderOptions,
-    way: Way<W>,
-    is_closed: Arc<AtomicBool>,
-}
-
-/// A style and what it needs to remember.
-enum Way<W> {
-    Tty(Tty<W>),
-    Plain(W, Plain),
-    RawJson(W),
-    Quiet(W),
-}
-
-impl<W: Write + Send + 'static> Screen<W> {
-    fn new(options: RenderOptions, out: W) -> Self {
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let way = match options.style {
-            Style::Tty => {
-                let terminal = Terminal::new(out, options.width, options.height, is_closed.clone());
-                Way::Tty(Tty::new(terminal, options.has_colour))
-            }
-            Style::Plain => Way::Plain(out, Plain::default()),
-            Style::RawJson => Way::RawJson(out),
-            Style::Quiet => Way::Quiet(out),
-        };
-        Self {
-            options,
-            way,
-            is_closed,
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
-    }
-
-    /// Shows an event as it came, where the style wants that.
-    fn event(&mut self, event: &Event) {
-        if let Way::RawJson(_) = self.way
-            && let Ok(text) = rawjson::line(event, SystemTime::now())
-        {
-            self.write(&(text + "\n"));
-        }
-    }
-
-    /// Shows what is new.
-    fn changes(&mut self, model: &Model, changes: &[Change], now: Duration) {
-        let lines: Vec<Line> = match &mut self.way {
-            Way::RawJson(_) => return,
-            Way::Plain(_, plain) => {
-                let told: Vec<Line> = changes
-                    .iter()
-                    .flat_map(|change| plain.lines(model, change, now))
-                    .collect();
-                told.into_iter().chain(plain.overdue(model, now)).collect()
-            }
-            Way::Quiet(_) => changes.iter().filter_map(|change| line::quiet(model, change)).collect(),
-            Way::Tty(_) => changes
-                .iter()
-                .filter_map(|change| line::lasting(model, change))
-                .collect(),
-        };
-        self.print(&lines);
-    }
-
-    /// Shows how things stand, where the style does.
-    fn tick(&mut self, model: &Model, now: Duration) {
-        if let Way::Tty(tty) = &mut self.way
-            && !self.is_closed.load(Ordering::Relaxed)
-        {
-            let size = tty::size(self.options.width, self.options.height);
-            // The last row is the cursor's, the last column stays empty: some terminals wrap when it is written to.
-            let size = frame::Size {
-                columns: size.columns.saturating_sub(1),
-                rows: size.rows.saturating_sub(1),
-            };
-            tty.draw(&frame::frame(model, size, now));
-        }
-    }
-
-    /// Repeats what failing vertices said, so that it stands last.
-    fn end(&mut self, model: &Model) {
-        match &self.way {
-            Way::Tty(tty) => tty.clear(),
-            Way::RawJson(_) => return,
-            Way::Plain(..) | Way::Quiet(_) => {}
-        }
-        for failure in &model.failures {
-            self.print(&line::failure(failure));
-        }
-    }
-
-    fn print(&mut self, lines: &[Line]) {
-        match &self.way {
-            Way::Tty(tty) if !self.is_closed() => tty.print(lines),
-            _ => {
-                let paint = |line: &Line| line.paint(self.options.has_colour) + "\n";
-                let text: String = lines.iter().map(paint).collect();
-                self.write(&text);
-            }
-        }
-    }
-
-    fn write(&mut self, text: &str) {
-        let out = match &mut self.way {
-            Way::Plain(out, _) | Way::RawJson(out) | Way::Quiet(out) => out,
-            Way::Tty(_) => return,
-        };
-        if text.is_empty() || self.is_closed.load(Ordering::Relaxed) {
-            return;
-        }
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-            self.is_closed.store(true, Ordering::Relaxed);
-        }
-    }
 }

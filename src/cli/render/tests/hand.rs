@@ -136,6 +136,23 @@ fn a_package_on_two_endpoints_is_one_package() {
 }
 
 #[test]
+fn a_package_that_is_built_twice_is_told_twice() {
+    let built = || finish(HELLO, Outcome::Built("sha256:0b".into()), 100);
+    let run = || [begin(HELLO, &["amd64"]), vertex(HELLO, MAKE, Some(0), Some(9)), built()];
+    let paper = Paper::default();
+    let mut view = View::new(RenderOptions::new(Style::Plain), paper.clone());
+    view.take(run().into_iter().chain(run()), Duration::ZERO);
+    let text = paper.text();
+    assert_eq!(
+        text.matches("hello #1 [linux/amd64 1/1] RUN make\nhello #1 DONE")
+            .count(),
+        2,
+        "{text}"
+    );
+    assert_eq!(text.matches("1 step, 0 cached").count(), 2, "{text}");
+}
+
+#[test]
 fn warnings_are_told_when_quiet_is_wanted() {
     let warning = |line| Event::BuildWarning {
         step: step(HELLO),

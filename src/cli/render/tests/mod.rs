@@ -9,7 +9,8 @@ use super::*;
 use crate::event::{Progress, Step, Vertex};
 use crate::oci::Platform;
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 const HELLO: &str = "lkpkg/hello:8c53c13";
 const TOOLS: &str = "lkpkg/tools:d9e24ba";

@@ -1,7 +1,8 @@
 //! Frames of the live view, and how they look once drawn.
 
 use super::*;
-use line::Kind;
+use line::{Kind, Line};
+use tty::{Terminal, Tty};
 use unicode_width::UnicodeWidthStr;
 
 fn model(events: Vec<(u64, Event)>) -> Model {
