@@ -1,1 +1,4 @@
 //! The front door: arguments, environment, settings, rendering, exit codes. Nothing imports it.
+
+pub mod format;
+pub mod render;
