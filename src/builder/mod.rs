@@ -86,6 +86,7 @@ pub async fn endpoint(
     };
     // Dropping the work half-way is safe: the next call looks at what is there before it does anything.
     tokio::select! {
+        biased;
         () = cancel.cancelled() => Err(BuilderError::Cancelled),
         result = work => result,
     }

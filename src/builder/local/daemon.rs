@@ -109,7 +109,7 @@ impl Daemon {
             let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
             let _ = self.child.wait().await;
         }
-        remove_files(places);
+        places.clear();
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn clear_away(places: &Places) -> Result<(), BuilderError> {
             wait_for_root(places).await?;
         }
     }
-    remove_files(places);
+    places.clear();
     Ok(())
 }
 
@@ -153,17 +153,6 @@ fn is_at(process: Pid, address: &str) -> bool {
 
 fn address(places: &Places) -> String {
     format!("unix://{}", places.buildkitd_socket.display())
-}
-
-fn remove_files(places: &Places) {
-    for path in [
-        &places.pid,
-        &places.buildkitd_socket,
-        &places.trace_socket,
-        &places.control_socket,
-    ] {
-        let _ = std::fs::remove_file(path); // it is not there, or the next start says why it cannot go
-    }
 }
 
 fn note_in_log(places: &Places, text: &str) {

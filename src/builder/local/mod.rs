@@ -220,32 +220,30 @@ async fn start(lkpkg: &Path, options: &SuperviseOptions, places: &Places) -> Res
         .stderr(log)
         .spawn()
         .map_err(io("starting", lkpkg))?;
-    let not_started = |reason: String| {
-        let log = daemon::log_tail(&places.log);
-        BuilderError::NotStarted {
-            what: "buildkitd".into(),
-            reason,
-            log,
-        }
+    let not_started = |reason: String, log| BuilderError::NotStarted {
+        what: "buildkitd".into(),
+        reason,
+        log,
     };
+    let wordless = |reason: String| not_started(reason, daemon::log_tail(&places.log));
     let mut line = String::new();
     let stdout = supervisor
         .stdout
         .take()
-        .ok_or_else(|| not_started("its supervisor has no output".into()))?;
+        .ok_or_else(|| wordless("its supervisor has no output".into()))?;
     let mut stdout = BufReader::new(stdout);
     match tokio::time::timeout(REPORT_TIMEOUT, stdout.read_line(&mut line)).await {
         Ok(_) => match serde_json::from_str(&line) {
             Ok(Report::Ready) => Ok(()),
-            Ok(Report::Failed { reason }) => Err(not_started(reason)),
-            Err(_) => Err(not_started("its supervisor ended without a word".into())),
+            Ok(Report::Failed { reason, log }) => Err(not_started(reason, log)),
+            Err(_) => Err(wordless("its supervisor ended without a word".into())),
         },
         Err(_) => {
             // It owns a daemon perhaps, which it ends when it is asked to.
             if let Some(pid) = supervisor.id().and_then(daemon::pid) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
-            Err(not_started(format!(
+            Err(wordless(format!(
                 "its supervisor did not report within {} s",
                 REPORT_TIMEOUT.as_secs()
             )))

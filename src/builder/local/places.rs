@@ -65,19 +65,41 @@ impl Places {
         }
     }
 
-    /// Makes the directories, readable for their owner only. Whoever reaches the sockets is root in the builder.
+    /// Makes the state directory, readable for its owner only: whoever reaches the sockets is root in the builder.
     pub fn prepare(state: &Path) -> Result<Self, BuilderError> {
         if let Some(parent) = state.parent() {
             std::fs::create_dir_all(parent).map_err(io("making the directory", parent))?;
         }
         make_directory(state)?;
         let state = state.canonicalize().map_err(io("finding", state))?;
+        protect(&state)?;
         let places = Self::of(&state, rustix::process::geteuid().as_raw());
-        make_directory(&places.sockets)?;
-        [&places.state, &places.sockets]
-            .into_iter()
-            .try_for_each(|directory| protect(directory))?;
+        if places.sockets.symlink_metadata().is_ok() {
+            protect(&places.sockets)?;
+        }
         Ok(places)
+    }
+
+    /// Makes the sockets' directory. Only the supervisor does, under its lock, because it also removes it.
+    pub fn make_sockets(&self) -> Result<(), BuilderError> {
+        make_directory(&self.sockets)?;
+        protect(&self.sockets)
+    }
+
+    /// Takes away what a daemon leaves behind, but not its state.
+    pub fn clear(&self) {
+        // What cannot be removed is not there, or makes the next start fail with a reason.
+        for path in [
+            &self.pid,
+            &self.buildkitd_socket,
+            &self.trace_socket,
+            &self.control_socket,
+        ] {
+            let _ = std::fs::remove_file(path);
+        }
+        if self.sockets != self.state {
+            let _ = std::fs::remove_dir(&self.sockets);
+        }
     }
 
     /// A new log; the one before is kept beside it.
@@ -152,6 +174,7 @@ mod tests {
         let places = Places::prepare(&state).expect("places");
         let mode = |path: &Path| std::fs::metadata(path).expect("metadata").mode() & 0o777;
         assert_eq!(mode(&places.state), 0o700);
+        places.make_sockets().expect("a directory for the sockets");
         std::fs::set_permissions(&places.state, Permissions::from_mode(0o755)).expect("permissions");
         assert_eq!(Places::prepare(&state).expect("places"), places);
         assert_eq!(mode(&places.state), 0o700);

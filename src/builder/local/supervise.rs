@@ -67,16 +67,25 @@ pub async fn supervise(options: SuperviseOptions) -> Result<(), BuilderError> {
     // a process group, one that was started by hand.
     let _ = rustix::process::setsid();
     let places = Places::prepare(&options.state)?;
-    let started = start(&options, &places).await;
-    let (_lock, mut daemon, listener, greeting) = match started {
+    let (_lock, mut daemon, listener, greeting) = match start(&options, &places).await {
         Ok(started) => started,
+        Err(BuilderError::NotStarted { what, reason, log }) => {
+            report(&Report::Failed {
+                reason: reason.clone(),
+                log,
+            });
+            // What is printed of it goes to that very log.
+            return Err(BuilderError::NotStarted {
+                what,
+                reason,
+                log: String::new(),
+            });
+        }
         Err(error) => {
-            // The other side shows the log itself.
-            let reason = match &error {
-                BuilderError::NotStarted { reason, .. } => reason.clone(),
-                other => other.to_string(),
-            };
-            report(&Report::Failed { reason });
+            report(&Report::Failed {
+                reason: error.to_string(),
+                log: String::new(),
+            });
             return Err(error);
         }
     };
@@ -93,6 +102,7 @@ async fn start(options: &SuperviseOptions, places: &Places) -> Result<Started, B
     let lock = lock::exclusive(&places.supervisor_lock, PREDECESSOR_TIMEOUT).await?;
     let config = config_digest(options.config.as_deref())?;
     clear_away(places).await?;
+    places.make_sockets()?;
     let mut daemon = Daemon::start(options, places)?;
     if let Err(error) = daemon.ready(places).await {
         daemon.end(places).await;

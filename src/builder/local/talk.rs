@@ -59,6 +59,8 @@ pub(super) enum Report {
     Failed {
         /// Why.
         reason: String,
+        /// The last lines of the daemon's log; empty when there are none.
+        log: String,
     },
 }
 
