@@ -35,8 +35,11 @@ pub enum BuilderError {
         why: String,
     },
     /// `buildkitd` is not there.
-    #[error("buildkitd was not found\n{THREE_WAYS}")]
-    NoBuildkitd,
+    #[error("there is no buildkitd {}\n{THREE_WAYS}", .given.as_ref().map_or("on PATH".into(), |path| format!("at {}", path.display())))]
+    NoBuildkitd {
+        /// Where it should be, when the user said so.
+        given: Option<PathBuf>,
+    },
     /// `buildkitd` is there, its container runtime is not.
     #[error(
         "buildkitd at {buildkitd} needs runc, and neither runc nor buildkit-runc is beside it or on PATH\n\
@@ -160,7 +163,7 @@ impl BuilderError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoBuilder { .. }
-            | Self::NoBuildkitd
+            | Self::NoBuildkitd { .. }
             | Self::NoRunc { .. }
             | Self::NotRoot { .. }
             | Self::NoDocker { .. }
@@ -203,7 +206,10 @@ mod tests {
                 platform: "linux/amd64".into(),
                 why: "nothing there".into(),
             },
-            BuilderError::NoBuildkitd,
+            BuilderError::NoBuildkitd { given: None },
+            BuilderError::NoBuildkitd {
+                given: Some("/b".into()),
+            },
             BuilderError::NotRoot { uid: 1000 },
         ] {
             let text = error.to_string();

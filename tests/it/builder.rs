@@ -4,7 +4,7 @@ use crate::servers::server;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListVolumesOptions, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, StopContainerOptions, TagImageOptionsBuilder,
+    RemoveVolumeOptions, StopContainerOptions, TagImageOptionsBuilder, TopOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use lkpkg::builder::{self, BuilderConfig, BuilderError, DEFAULT_IMAGE, Endpoint, Kind, Local, Where, docker_answers};
@@ -471,13 +471,58 @@ async fn a_container_is_created_kept_started_and_replaced() {
 #[tokio::test]
 async fn a_container_is_created_once_however_many_ask() {
     let Some(here) = Contained::new("race") else { return };
+    ask_at_once(&here).await.iter().for_each(assert_works);
+    here.end().await;
+}
+
+#[tokio::test]
+async fn no_container_is_started_before_it_has_its_configuration() {
+    let Some(mut here) = Contained::new("configured-race") else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("buildkitd.toml");
+    std::fs::write(&path, CONFIGURATION).expect("a file");
+    here.config.config = Some(path);
+    ask_at_once(&here).await.iter().for_each(assert_configured);
+    let id = here.id().await;
+    ask_at_once(&here).await.iter().for_each(assert_configured);
+    assert_eq!(here.id().await, id);
+    here.end().await;
+}
+
+async fn ask_at_once(here: &Contained) -> Vec<Endpoint> {
     let mut asking = JoinSet::new();
     for _ in 0..8 {
         let (place, config) = (here.place.clone(), here.config.clone());
         asking.spawn(async move { endpoint_at(&place, &config).await });
     }
-    for result in asking.join_all().await {
-        assert_works(&result.expect("an endpoint"));
+    asking
+        .join_all()
+        .await
+        .into_iter()
+        .map(|result| result.expect("an endpoint"))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_dropped_leaves_no_process_in_the_container() {
+    let Some(here) = Contained::new("dropped") else { return };
+    let endpoint = here.endpoint().await.expect("an endpoint");
+    let dialling = async || {
+        let top = here
+            .docker
+            .top_processes(&here.config.name, None::<TopOptions>)
+            .await
+            .expect("processes");
+        let processes = top.processes.unwrap_or_default().concat();
+        processes.iter().filter(|column| column.contains("dial-stdio")).count()
+    };
+    assert_eq!(dialling().await, 1);
+    drop(endpoint);
+    let begin = Instant::now();
+    while dialling().await > 0 {
+        assert!(begin.elapsed() < PATIENCE, "buildctl stays behind");
     }
     here.end().await;
 }

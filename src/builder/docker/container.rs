@@ -11,7 +11,8 @@ use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, StartContainerOptions, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    RemoveVolumeOptions, RenameContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -65,6 +66,16 @@ impl Configuration {
     pub fn new(bytes: Vec<u8>) -> Self {
         let digest = hex::encode(Sha256::digest(&bytes));
         Self { bytes, digest }
+    }
+
+    /// As Docker takes files: an archive, to be unpacked at `/`.
+    fn archive(&self) -> std::io::Result<Bytes> {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(self.bytes.len() as u64);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append_data(&mut header, CONFIG_PATH.trim_start_matches('/'), self.bytes.as_slice())?;
+        archive.into_inner().map(Bytes::from)
     }
 }
 
@@ -158,42 +169,38 @@ impl Container {
             }),
             ..Default::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
-        let id = match self.docker.create_container(Some(options), body).await {
+        let named = CreateContainerOptionsBuilder::default().name(&self.name).build();
+        // Without a configuration the name is given with the container, and the daemon sees to it that there is one. With
+        // one, the name comes last: nobody shall find, and start, a container that has not got its configuration yet.
+        let id = match self
+            .docker
+            .create_container(configuration.is_none().then_some(named), body)
+            .await
+        {
             Err(error) if status(&error) == Some(404) => return Ok(Created::NoImage),
             Err(error) if status(&error) == Some(409) => return Ok(Created::There),
             response => response.map_err(self.failed("creating"))?.id,
         };
-        if let Some(configuration) = configuration {
-            self.upload(&id, configuration).await?;
+        if let Some(configuration) = configuration
+            && let Err(error) = self.complete(&id, configuration).await
+        {
+            self.remove(&id, false).await?;
+            return if status(&error) == Some(409) {
+                Ok(Created::There)
+            } else {
+                Err(self.failed("configuring")(error))
+            };
         }
         Ok(Created::There)
     }
 
-    /// Puts the configuration into a container that has not started yet.
-    async fn upload(&self, id: &str, configuration: &Configuration) -> Result<(), BuilderError> {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(configuration.bytes.len() as u64);
-        let mut archive = tar::Builder::new(Vec::new());
-        let packed = archive
-            .append_data(
-                &mut header,
-                CONFIG_PATH.trim_start_matches('/'),
-                configuration.bytes.as_slice(),
-            )
-            .and_then(|()| archive.into_inner())
-            .map_err(|source| BuilderError::Io {
-                doing: "packing",
-                path: CONFIG_PATH.into(),
-                source,
-            })?;
+    /// Puts the configuration into a container that has not started yet, and gives it its name.
+    async fn complete(&self, id: &str, configuration: &Configuration) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
-        let body = bollard::body_full(Bytes::from(packed));
-        self.docker
-            .upload_to_container(id, Some(options), body)
-            .await
-            .map_err(self.failed("configuring"))
+        let body = bollard::body_full(configuration.archive()?);
+        self.docker.upload_to_container(id, Some(options), body).await?;
+        let name = RenameContainerOptionsBuilder::default().name(&self.name).build();
+        self.docker.rename_container(id, name).await
     }
 
     /// Starts it; one that runs already, or is gone, is no error.

@@ -75,12 +75,12 @@ impl Local {
     }
 
     /// Finds the programs: `buildkitd` as `given`, else on `search_path` (the value of `PATH`); the runtime beside it, else
-    /// on `search_path`. A given program that is not there counts as none.
+    /// on `search_path`. Whether a given program is there is looked at when it is needed.
     #[must_use]
     pub fn with_programs(mut self, given: Option<&Path>, search_path: &OsStr) -> Self {
         let on_path: Vec<PathBuf> = std::env::split_paths(search_path).collect();
         self.buildkitd = match given {
-            Some(path) => std::path::absolute(path).ok().filter(|path| path.is_file()),
+            Some(path) => std::path::absolute(path).ok(),
             None => find("buildkitd", &on_path),
         };
         let beside = self.buildkitd.as_deref().and_then(Path::parent).map(Path::to_owned);
@@ -152,7 +152,10 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
 
 /// What the supervisor is told; an error when something is missing.
 fn options(local: &Local, config: &BuilderConfig) -> Result<SuperviseOptions, BuilderError> {
-    let buildkitd = local.buildkitd.clone().ok_or(BuilderError::NoBuildkitd)?;
+    let given = local.buildkitd.clone();
+    let Some(buildkitd) = given.clone().filter(|path| path.is_file()) else {
+        return Err(BuilderError::NoBuildkitd { given });
+    };
     let uid = rustix::process::geteuid();
     if !uid.is_root() {
         return Err(BuilderError::NotRoot { uid: uid.as_raw() });
@@ -277,15 +280,22 @@ mod tests {
         assert_eq!((found.buildkitd, found.runc), (Some(given.clone()), Some(beside)));
         assert_eq!(local(None, search.as_os_str()).buildkitd, Some(on_path));
         assert_eq!(local(None, OsStr::new("")).buildkitd, None);
-        assert_eq!(
-            local(Some(Path::new("/nowhere/buildkitd")), search.as_os_str()).buildkitd,
-            None
-        );
     }
 
     #[tokio::test]
     async fn what_is_missing_is_said_before_anything_is_started() {
-        let none = endpoint(&Local::new("/l", "/s"), &BuilderConfig::default(), &Events::silent()).await;
-        assert!(matches!(none, Err(BuilderError::NoBuildkitd)), "{none:?}");
+        let check = async |local: Local, part: &str| {
+            let error = endpoint(&local, &BuilderConfig::default(), &Events::silent())
+                .await
+                .expect_err("no buildkitd");
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        let nowhere = Path::new("/nowhere/buildkitd");
+        check(Local::new("/l", "/s"), "there is no buildkitd on PATH").await;
+        check(
+            Local::new("/l", "/s").with_programs(Some(nowhere), OsStr::new("")),
+            "there is no buildkitd at /nowhere",
+        )
+        .await;
     }
 }
