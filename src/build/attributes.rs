@@ -25,14 +25,28 @@ pub fn frontend(request: &BuildRequest, contexts: BTreeMap<String, String>) -> H
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
-    attributes.extend(request.build_args.iter().map(|(key, value)| (format!("build-arg:{key}"), value.clone())));
-    attributes.extend(request.labels.iter().map(|(key, value)| (format!("label:{key}"), value.clone())));
+    attributes.extend(
+        request
+            .build_args
+            .iter()
+            .map(|(key, value)| (format!("build-arg:{key}"), value.clone())),
+    );
+    attributes.extend(
+        request
+            .labels
+            .iter()
+            .map(|(key, value)| (format!("label:{key}"), value.clone())),
+    );
     if request.is_cache_disabled {
         // No value: no stage is taken from the cache.
         attributes.insert("no-cache".into(), String::new());
     }
     if let Some(scanner) = &request.sbom {
-        let value = if scanner.is_empty() { String::new() } else { format!("generator={scanner}") };
+        let value = if scanner.is_empty() {
+            String::new()
+        } else {
+            format!("generator={scanner}")
+        };
         attributes.insert("attest:sbom".into(), value);
     }
     if !contexts.is_empty() {
@@ -44,21 +58,33 @@ pub fn frontend(request: &BuildRequest, contexts: BTreeMap<String, String>) -> H
 
 /// What the exporter reads.
 pub fn exporter(request: &BuildRequest) -> HashMap<String, String> {
-    [("name", request.name.as_str()), ("tar", "false"), ("oci-mediatypes", "true")]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+    [
+        ("name", request.name.as_str()),
+        ("tar", "false"),
+        ("oci-mediatypes", "true"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// The named contexts by which the frontend finds a cached image: one for each platform that the image has, so that
 /// another platform's image still comes from the registry. `index` is `None` when the digest is that of a manifest.
 pub fn named_contexts(name: &str, digest: &Digest, index: Option<&Index>) -> BTreeMap<String, String> {
-    let Some(name) = familiar(name) else { return BTreeMap::new() };
+    let Some(name) = familiar(name) else {
+        return BTreeMap::new();
+    };
     let value = format!("oci-layout://{CACHE_STORE}@{digest}");
     let Some(index) = index else {
         return [(format!("context:{name}"), value)].into();
     };
-    let platforms = index.manifests.iter().filter_map(|entry| entry.platform.as_ref()).filter(|p| !p.is_unknown());
-    platforms.map(|platform| (format!("context:{name}::{}", normalised(platform)), value.clone())).collect()
+    let platforms = index
+        .manifests
+        .iter()
+        .filter_map(|entry| entry.platform.as_ref())
+        .filter(|p| !p.is_unknown());
+    platforms
+        .map(|platform| (format!("context:{name}::{}", normalised(platform)), value.clone()))
+        .collect()
 }
 
 /// The name as the frontend looks it up: Docker Hub's parts left out, and the tag `latest`.
@@ -89,7 +115,11 @@ fn normalised(platform: &Platform) -> String {
         ("arm", "" | "7") => "v7",
         (_, variant) => variant,
     };
-    Platform { variant: variant.to_owned(), ..Platform::linux(&platform.architecture) }.to_string()
+    Platform {
+        variant: variant.to_owned(),
+        ..Platform::linux(&platform.architecture)
+    }
+    .to_string()
 }
 
 #[cfg(test)]
@@ -120,7 +150,10 @@ mod tests {
 
     fn lines(attributes: HashMap<String, String>) -> Vec<String> {
         let sorted: BTreeMap<_, _> = attributes.into_iter().collect();
-        sorted.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+        sorted
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
     }
 
     #[test]
@@ -135,8 +168,16 @@ mod tests {
             "platform=linux/amd64,linux/riscv64",
         ];
         assert_eq!(plain, expected);
-        let full = BuildRequest { has_network: true, is_cache_disabled: true, sbom: Some("img".into()), ..request() };
-        let full = lines(frontend(&full, [("context:a".to_owned(), "oci-layout://x".to_owned())].into()));
+        let full = BuildRequest {
+            has_network: true,
+            is_cache_disabled: true,
+            sbom: Some("img".into()),
+            ..request()
+        };
+        let full = lines(frontend(
+            &full,
+            [("context:a".to_owned(), "oci-layout://x".to_owned())].into(),
+        ));
         for line in [
             "force-network-mode=sandbox",
             "no-cache=",
@@ -146,9 +187,15 @@ mod tests {
         ] {
             assert!(full.iter().any(|found| found == line), "{line} in {full:?}");
         }
-        let default = BuildRequest { sbom: Some(String::new()), ..request() };
+        let default = BuildRequest {
+            sbom: Some(String::new()),
+            ..request()
+        };
         assert!(lines(frontend(&default, BTreeMap::new())).contains(&"attest:sbom=".to_owned()));
-        assert_eq!(lines(exporter(&request())), ["name=docker.io/org/x:1", "oci-mediatypes=true", "tar=false"]);
+        assert_eq!(
+            lines(exporter(&request())),
+            ["name=docker.io/org/x:1", "oci-mediatypes=true", "tar=false"]
+        );
     }
 
     #[test]
@@ -175,15 +222,36 @@ mod tests {
     fn only_platforms_that_are_there_come_from_the_cache() {
         let digest = Digest::of(b"");
         let entry = |architecture: &str, variant: &str| {
-            let platform = Platform { variant: variant.into(), ..Platform::linux(architecture) };
+            let platform = Platform {
+                variant: variant.into(),
+                ..Platform::linux(architecture)
+            };
             let descriptor = Descriptor::new(media_type::MANIFEST, digest.clone(), 0);
-            Descriptor { platform: Some(platform), ..descriptor }
+            Descriptor {
+                platform: Some(platform),
+                ..descriptor
+            }
         };
-        let unknown = Platform { os: "unknown".into(), ..Platform::linux("unknown") };
-        let attestation = Descriptor { platform: Some(unknown), ..entry("", "") };
-        let index = Index::of(vec![entry("amd64", ""), entry("arm64", "v8"), entry("arm", ""), attestation]);
+        let unknown = Platform {
+            os: "unknown".into(),
+            ..Platform::linux("unknown")
+        };
+        let attestation = Descriptor {
+            platform: Some(unknown),
+            ..entry("", "")
+        };
+        let index = Index::of(vec![
+            entry("amd64", ""),
+            entry("arm64", "v8"),
+            entry("arm", ""),
+            attestation,
+        ]);
         let found: Vec<String> = named_contexts("a/b:1", &digest, Some(&index)).into_keys().collect();
-        let expected = ["context:a/b:1::linux/amd64", "context:a/b:1::linux/arm/v7", "context:a/b:1::linux/arm64"];
+        let expected = [
+            "context:a/b:1::linux/amd64",
+            "context:a/b:1::linux/arm/v7",
+            "context:a/b:1::linux/arm64",
+        ];
         assert_eq!(found, expected);
         let manifest = named_contexts("a/b:1", &digest, None);
         let expected = ("context:a/b:1".to_owned(), format!("oci-layout://lkpkg-cache@{digest}"));

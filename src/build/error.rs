@@ -83,7 +83,9 @@ impl BuildError {
     /// What the user can do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Lost { endpoint, .. } => Some(format!("look whether BuildKit ({endpoint}) still runs, and at its log")),
+            Self::Lost { endpoint, .. } => {
+                Some(format!("look whether BuildKit ({endpoint}) still runs, and at its log"))
+            }
             Self::Failed(failure) => failure.hint(),
             _ => None,
         }

@@ -58,7 +58,10 @@ impl std::error::Error for Failure {}
 impl Failure {
     /// Reads what BuildKit sent.
     pub(super) fn decode(status: &tonic::Status) -> Self {
-        let mut failure = Self { message: status.message().to_owned(), ..Self::default() };
+        let mut failure = Self {
+            message: status.message().to_owned(),
+            ..Self::default()
+        };
         let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
         for detail in details {
             // `github.com/moby/buildkit/errdefs.Source+json`, or the protocol's name for it.
@@ -91,13 +94,21 @@ impl Failure {
 
     fn locate(&mut self, json: &[u8]) {
         let source: SourceDetail = read(json);
-        let (Some(info), Some(range)) = (source.info, source.ranges.first()) else { return };
+        let (Some(info), Some(range)) = (source.info, source.ranges.first()) else {
+            return;
+        };
         // An error can be wrapped twice; the first place is the innermost.
         if self.location.is_some() {
             return;
         }
         let line = range.start.line;
-        let last_line = source.ranges.iter().map(|range| range.end.line).max().unwrap_or(line).max(line);
+        let last_line = source
+            .ranges
+            .iter()
+            .map(|range| range.end.line)
+            .max()
+            .unwrap_or(line)
+            .max(line);
         let text = String::from_utf8_lossy(&info.data.0).into_owned();
         let shown = line.saturating_sub(LINES_AROUND)..=last_line.saturating_add(LINES_AROUND);
         let lines = (1..).zip(text.lines()).filter(|(number, _)| shown.contains(number));
@@ -180,13 +191,18 @@ mod tests {
             type_url: (*name).to_owned(),
             value: json.clone().into_bytes(),
         });
-        let proto = rpc::Status { code: 2, message: message.to_owned(), details: details.collect() };
+        let proto = rpc::Status {
+            code: 2,
+            message: message.to_owned(),
+            details: details.collect(),
+        };
         tonic::Status::with_details(tonic::Code::Unknown, message, proto.encode_to_vec().into())
     }
 
     #[test]
     fn details_are_read() {
-        let file = base64::engine::general_purpose::STANDARD.encode("FROM a\n\n# two\nRUN x\nRUN false\nCOPY b /\n\nEND\n");
+        let file =
+            base64::engine::general_purpose::STANDARD.encode("FROM a\n\n# two\nRUN x\nRUN false\nCOPY b /\n\nEND\n");
         let source = format!(
             r#"{{"info":{{"filename":"Dockerfile","data":"{file}","definition":{{}}}},"ranges":[{{"start":{{"line":5}},"end":{{"line":5}}}}]}}"#
         );
@@ -195,7 +211,10 @@ mod tests {
             &[
                 ("github.com/moby/buildkit/errdefs.Source+json", source),
                 ("errdefs.Vertex", r#"{"digest":"sha256:12"}"#.into()),
-                ("github.com/moby/buildkit/gatewayapi.ExitMessage+json", r#"{"Code":7}"#.into()),
+                (
+                    "github.com/moby/buildkit/gatewayapi.ExitMessage+json",
+                    r#"{"Code":7}"#.into(),
+                ),
                 ("github.com/moby/buildkit/stack.Stack+json", r#"{"frames":[]}"#.into()),
                 ("errdefs.Subrequest", "not json".into()),
             ],
@@ -208,16 +227,26 @@ mod tests {
         assert_eq!((failure.exit_code, failure.vertex.as_str()), (Some(7), "sha256:12"));
         let location = failure.location.expect("is there");
         let numbers: Vec<u32> = location.lines.iter().map(|(number, _)| *number).collect();
-        assert_eq!((numbers, location.lines[2].1.as_str()), (vec![3, 4, 5, 6, 7], "RUN false"));
+        assert_eq!(
+            (numbers, location.lines[2].1.as_str()),
+            (vec![3, 4, 5, 6, 7], "RUN false")
+        );
         assert_eq!(failure.kind, FailureKind::Run);
     }
 
     #[test]
     fn damaged_details_do_no_harm() {
-        let odd = [("errdefs.Source", "[]".to_owned()), ("gateway.ExitMessage", r#"{"Code":-1}"#.to_owned())];
+        let odd = [
+            ("errdefs.Source", "[]".to_owned()),
+            ("gateway.ExitMessage", r#"{"Code":-1}"#.to_owned()),
+        ];
         let failure = Failure::decode(&status("x", &odd));
         assert_eq!((failure.to_string().as_str(), failure.exit_code), ("x", None));
-        let none = Failure::decode(&tonic::Status::with_details(tonic::Code::Unknown, "y", vec![255, 255].into()));
+        let none = Failure::decode(&tonic::Status::with_details(
+            tonic::Code::Unknown,
+            "y",
+            vec![255, 255].into(),
+        ));
         assert_eq!(none.to_string(), "y");
     }
 }

@@ -26,9 +26,15 @@ pub fn shared_key(directory: &Path) -> String {
     let machine = std::fs::read_to_string(MACHINE_ID).unwrap_or_default();
     let host = rustix::system::uname();
     let user = rustix::process::getuid().as_raw();
-    let inode = std::fs::metadata(directory).map(|found| (found.dev(), found.ino())).unwrap_or_default();
+    let inode = std::fs::metadata(directory)
+        .map(|found| (found.dev(), found.ino()))
+        .unwrap_or_default();
     let host = host.nodename().to_string_lossy();
-    let text = format!("lkpkg\0{}\0{host}\0{user}\0{inode:?}\0{}", machine.trim(), directory.display());
+    let text = format!(
+        "lkpkg\0{}\0{host}\0{user}\0{inode:?}\0{}",
+        machine.trim(),
+        directory.display()
+    );
     Digest::of(text.as_bytes()).hex().to_owned()
 }
 

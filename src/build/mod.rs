@@ -64,7 +64,9 @@ async fn work(
         let prepared = prepare::prepare(request, content.clone()).await?;
         let shared_key = identifier::shared_key(&request.context);
         let session = Session::open(&mut client, identifier::random(), &shared_key, prepared.services);
-        let session = session.await.map_err(|status| solve::lost_or_refused(endpoint, &status))?;
+        let session = session
+            .await
+            .map_err(|status| solve::lost_or_refused(endpoint, &status))?;
         Ok::<_, BuildError>((session, prepared.contexts))
     };
     // What comes before the session has nothing to clean up and can be dropped where it is.
@@ -73,7 +75,12 @@ async fn work(
         () = cancel.cancelled() => return Err(BuildError::Cancelled),
         ready = ready => ready?,
     };
-    let solve = Solve { endpoint, request, client, session: &session.id };
+    let solve = Solve {
+        endpoint,
+        request,
+        client,
+        session: &session.id,
+    };
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(BuildError::Cancelled),

@@ -46,16 +46,25 @@ pub async fn prepare(request: &BuildRequest, content: Arc<dyn Content>) -> Resul
 }
 
 fn context_error(path: &Path, reason: String) -> BuildError {
-    BuildError::Context { path: path.to_owned(), reason }
+    BuildError::Context {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 fn check(request: &BuildRequest) -> Result<(), BuildError> {
-    let refuse = |reason: &str| BuildError::Request { name: request.name.clone(), reason: reason.to_owned() };
+    let refuse = |reason: &str| BuildError::Request {
+        name: request.name.clone(),
+        reason: reason.to_owned(),
+    };
     if request.platforms.is_empty() {
         return Err(refuse("it has no platform"));
     }
     for (what, ids) in [
-        ("secrets", request.secrets.iter().map(|secret| &secret.id).collect::<Vec<_>>()),
+        (
+            "secrets",
+            request.secrets.iter().map(|secret| &secret.id).collect::<Vec<_>>(),
+        ),
         ("SSH agents", request.ssh.iter().map(|agent| &agent.id).collect()),
     ] {
         let mut seen = std::collections::BTreeSet::new();
@@ -72,14 +81,24 @@ fn dockerfile(request: &BuildRequest) -> Result<(), BuildError> {
     let path = request.context.join(&request.dockerfile);
     let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if !request.dockerfile.components().all(is_inside) {
-        return Err(context_error(&path, "the Dockerfile lies outside of the package directory".into()));
+        return Err(context_error(
+            &path,
+            "the Dockerfile lies outside of the package directory".into(),
+        ));
     }
     if request.dockerfile.to_str().is_none() {
         return Err(context_error(&path, "the Dockerfile's name is not UTF-8".into()));
     }
     let laid_over = request.extra_sources.iter().filter_map(|(source, destination)| {
-        let rest = request.dockerfile.strip_prefix(destination.strip_prefix("/").unwrap_or(destination)).ok()?;
-        Some(if rest.as_os_str().is_empty() { source.clone() } else { source.join(rest) })
+        let rest = request
+            .dockerfile
+            .strip_prefix(destination.strip_prefix("/").unwrap_or(destination))
+            .ok()?;
+        Some(if rest.as_os_str().is_empty() {
+            source.clone()
+        } else {
+            source.join(rest)
+        })
     });
     let places: Vec<PathBuf> = std::iter::once(path.clone()).chain(laid_over).collect();
     if places.iter().any(|place| place.is_file()) {
@@ -91,14 +110,23 @@ fn dockerfile(request: &BuildRequest) -> Result<(), BuildError> {
 /// The index under `digest`, or `None` when a manifest is there.
 async fn index(content: &dyn Content, digest: &Digest) -> Result<Option<Index>, BuildError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-        BuildError::Content(ContentError::Failed { doing: format!("cannot read the cached image {digest}"), source })
+        BuildError::Content(ContentError::Failed {
+            doing: format!("cannot read the cached image {digest}"),
+            source,
+        })
     };
     let mut bytes = Vec::new();
     let reader = content.read(digest, 0).await?;
-    reader.take(INDEX_MAX_BYTES).read_to_end(&mut bytes).await.map_err(|error| failed(error.into()))?;
+    reader
+        .take(INDEX_MAX_BYTES)
+        .read_to_end(&mut bytes)
+        .await
+        .map_err(|error| failed(error.into()))?;
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
     if value.get("manifests").is_none() {
         return Ok(None);
     }
-    Ok(Some(serde_json::from_value(value).map_err(|error| failed(error.into()))?))
+    Ok(Some(
+        serde_json::from_value(value).map_err(|error| failed(error.into()))?,
+    ))
 }

@@ -39,10 +39,18 @@ impl SecretSource {
     /// value of a variable. With neither file nor variable, the variable named like the id is taken when it is set,
     /// else the file of that name.
     pub fn parse(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, BuildError> {
-        let error = |id: &str, reason: String| BuildError::Secret { id: id.to_owned(), reason };
+        let error = |id: &str, reason: String| BuildError::Secret {
+            id: id.to_owned(),
+            reason,
+        };
         let (mut id, mut file, mut variable, mut is_variable) = (String::new(), None, None, None);
         for field in text.split(',') {
-            let unexpected = || error(text, format!("{field:?} is none of id=, src=, env=, type=file, type=env"));
+            let unexpected = || {
+                error(
+                    text,
+                    format!("{field:?} is none of id=, src=, env=, type=file, type=env"),
+                )
+            };
             let (key, value) = field.split_once('=').ok_or_else(unexpected)?;
             match (key.trim().to_lowercase().as_str(), value) {
                 ("id", value) => id = value.to_owned(),
@@ -68,7 +76,11 @@ impl SecretSource {
             (None, name) => {
                 let name = name.unwrap_or_default();
                 let value = environment(&name);
-                SecretFrom::Bytes(value.ok_or_else(|| error(&id, format!("the variable {name} is not set")))?.into_bytes())
+                SecretFrom::Bytes(
+                    value
+                        .ok_or_else(|| error(&id, format!("the variable {name} is not set")))?
+                        .into_bytes(),
+                )
             }
         };
         Ok(Self { id, from })
@@ -76,7 +88,10 @@ impl SecretSource {
 
     /// Its bytes.
     pub(super) async fn read(&self) -> Result<Vec<u8>, BuildError> {
-        let error = |reason: String| BuildError::Secret { id: self.id.clone(), reason };
+        let error = |reason: String| BuildError::Secret {
+            id: self.id.clone(),
+            reason,
+        };
         match &self.from {
             SecretFrom::Bytes(bytes) => {
                 check_size(bytes.len() as u64).map_err(error)?;
@@ -95,7 +110,9 @@ fn check_size(size: u64) -> Result<(), String> {
     if size <= SECRET_MAX_BYTES {
         return Ok(());
     }
-    Err(format!("it has {size} bytes, and BuildKit takes {SECRET_MAX_BYTES} at most"))
+    Err(format!(
+        "it has {size} bytes, and BuildKit takes {SECRET_MAX_BYTES} at most"
+    ))
 }
 
 #[cfg(test)]
@@ -105,8 +122,14 @@ mod tests {
     fn check(text: &str, expected: &str) {
         let environment = |name: &str| (name == "TOKEN").then(|| "value".to_owned());
         let found = match SecretSource::parse(text, &environment) {
-            Ok(SecretSource { id, from: SecretFrom::File(path) }) => format!("{id} file {}", path.display()),
-            Ok(SecretSource { id, from: SecretFrom::Bytes(bytes) }) => {
+            Ok(SecretSource {
+                id,
+                from: SecretFrom::File(path),
+            }) => format!("{id} file {}", path.display()),
+            Ok(SecretSource {
+                id,
+                from: SecretFrom::Bytes(bytes),
+            }) => {
                 format!("{id} bytes {}", String::from_utf8_lossy(&bytes))
             }
             Err(error) => error.to_string(),
@@ -123,7 +146,10 @@ mod tests {
         check("id=TOKEN", "TOKEN bytes value");
         check("id=TOKEN,type=file", "TOKEN file TOKEN");
         check("id=other", "other file other");
-        check("id=a,env=MISSING", "the secret a cannot be used: the variable MISSING is not set");
+        check(
+            "id=a,env=MISSING",
+            "the secret a cannot be used: the variable MISSING is not set",
+        );
         check("src=/x", "the secret src=/x cannot be used: it has no id");
         check(
             "id=a,mode=1",
@@ -133,7 +159,10 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let source = SecretSource { id: "a".into(), from: SecretFrom::Bytes(b"hidden".to_vec()) };
+        let source = SecretSource {
+            id: "a".into(),
+            from: SecretFrom::Bytes(b"hidden".to_vec()),
+        };
         assert_eq!(format!("{source:?}"), "SecretSource { id: \"a\", from: Bytes(…) }");
     }
 }

@@ -39,7 +39,10 @@ impl Solve<'_> {
             session: self.session.to_owned(),
             frontend: attributes::FRONTEND.into(),
             frontend_attrs,
-            exporters: vec![Exporter { r#type: attributes::EXPORTER.into(), attrs }],
+            exporters: vec![Exporter {
+                r#type: attributes::EXPORTER.into(),
+                attrs,
+            }],
             // BuildKit reads the field without asking whether it is there.
             cache: Some(CacheOptions::default()),
             ..SolveRequest::default()
@@ -71,9 +74,16 @@ impl Solve<'_> {
     }
 
     fn descriptor(&self, response: &HashMap<String, String>) -> Result<Descriptor, BuildError> {
-        let unexpected = |reason: String| BuildError::Unexpected { endpoint: self.endpoint.name.clone(), reason };
-        let text = response.get(DESCRIPTOR_KEY).ok_or_else(|| unexpected("it does not say what it exported".into()))?;
-        let json = base64::engine::general_purpose::STANDARD.decode(text).map_err(|e| unexpected(e.to_string()))?;
+        let unexpected = |reason: String| BuildError::Unexpected {
+            endpoint: self.endpoint.name.clone(),
+            reason,
+        };
+        let text = response
+            .get(DESCRIPTOR_KEY)
+            .ok_or_else(|| unexpected("it does not say what it exported".into()))?;
+        let json = base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .map_err(|e| unexpected(e.to_string()))?;
         let full: Descriptor = serde_json::from_slice(&json).map_err(|e| unexpected(e.to_string()))?;
         Ok(Descriptor::new(&full.media_type, full.digest, full.size))
     }
@@ -105,5 +115,9 @@ pub fn lost_or_refused(endpoint: &Endpoint, status: &Status) -> BuildError {
         }
         source = error.source();
     }
-    if is_lost(status) { BuildError::Lost { endpoint, reason } } else { BuildError::Unexpected { endpoint, reason } }
+    if is_lost(status) {
+        BuildError::Lost { endpoint, reason }
+    } else {
+        BuildError::Unexpected { endpoint, reason }
+    }
 }

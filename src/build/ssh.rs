@@ -24,7 +24,10 @@ impl SshSource {
     pub fn parse(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, BuildError> {
         let (id, rest) = text.split_once('=').unwrap_or((text, ""));
         let id = if id.is_empty() { DEFAULT_ID } else { id };
-        let error = |reason: &str| BuildError::Ssh { id: id.to_owned(), reason: reason.to_owned() };
+        let error = |reason: &str| BuildError::Ssh {
+            id: id.to_owned(),
+            reason: reason.to_owned(),
+        };
         let (mut sockets, mut is_raw) = (Vec::new(), false);
         for part in rest.split(',').filter(|part| !part.is_empty()) {
             match part.strip_prefix("raw=") {
@@ -40,14 +43,25 @@ impl SshSource {
                 .filter(|socket| !socket.is_empty())
                 .ok_or_else(|| error("no agent is running: SSH_AUTH_SOCK is not set; start one with ssh-agent"))?,
             [socket] => (*socket).to_owned(),
-            [..] => return Err(error("it names several files; load the keys into one agent (ssh-add) and name its socket")),
+            [..] => {
+                return Err(error(
+                    "it names several files; load the keys into one agent (ssh-add) and name its socket",
+                ));
+            }
         };
-        Ok(Self { id: id.to_owned(), socket: socket.into(), is_raw })
+        Ok(Self {
+            id: id.to_owned(),
+            socket: socket.into(),
+            is_raw,
+        })
     }
 
     /// Says early what would fail late.
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        let error = |reason: String| BuildError::Ssh { id: self.id.clone(), reason };
+        let error = |reason: String| BuildError::Ssh {
+            id: self.id.clone(),
+            reason,
+        };
         let path = self.socket.display();
         let metadata = std::fs::metadata(&self.socket).map_err(|e| error(format!("{path}: {e}")))?;
         if metadata.file_type().is_socket() {
@@ -83,7 +97,11 @@ mod tests {
             None,
             "the SSH agent default cannot be used: no agent is running: SSH_AUTH_SOCK is not set; start one with ssh-agent",
         );
-        check("git=raw=true", Some("/agent"), "the SSH agent git cannot be used: raw=true needs a socket");
+        check(
+            "git=raw=true",
+            Some("/agent"),
+            "the SSH agent git cannot be used: raw=true needs a socket",
+        );
         check(
             "git=/a,/b",
             None,
@@ -96,10 +114,17 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let key = directory.path().join("id_ed25519");
         std::fs::write(&key, "PRIVATE").expect("written");
-        let source = SshSource { id: "default".into(), socket: key, is_raw: false };
+        let source = SshSource {
+            id: "default".into(),
+            socket: key,
+            is_raw: false,
+        };
         let text = source.check().expect_err("is no socket").to_string();
         assert!(text.contains("ssh-add") && !text.contains("PRIVATE"), "{text}");
-        let missing = SshSource { socket: directory.path().join("none"), ..source };
+        let missing = SshSource {
+            socket: directory.path().join("none"),
+            ..source
+        };
         assert!(missing.check().is_err());
     }
 }

@@ -39,14 +39,21 @@ struct Watched {
 
 impl<'a> Watcher<'a> {
     pub fn new(step: &'a Step, events: &'a Events) -> Self {
-        Self { step, events, open: BTreeMap::new(), warnings: Vec::new() }
+        Self {
+            step,
+            events,
+            open: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Watches the build `reference` until BuildKit ends the stream. What goes wrong with the stream is not reported: the
     /// solve says it better.
     pub async fn watch(&mut self, mut client: ControlClient<Channel>, reference: String) {
         let request = StatusRequest { r#ref: reference };
-        let Ok(response) = client.status(request).await else { return };
+        let Ok(response) = client.status(request).await else {
+            return;
+        };
         let mut stream = response.into_inner();
         while let Ok(Some(response)) = stream.message().await {
             self.take(response).await;
@@ -59,7 +66,10 @@ impl<'a> Watcher<'a> {
         let is_own = |watched: &&Watched| !watched.error.is_empty() && !watched.error.contains(CANCELLED);
         let first = || self.open.values().find(is_own);
         match self.open.get(digest).or_else(|| first().filter(|_| digest.is_empty())) {
-            Some(watched) => (watched.name.clone(), String::from_utf8_lossy(&watched.tail).into_owned()),
+            Some(watched) => (
+                watched.name.clone(),
+                String::from_utf8_lossy(&watched.tail).into_owned(),
+            ),
             None => Default::default(),
         }
     }
@@ -68,11 +78,21 @@ impl<'a> Watcher<'a> {
         for vertex in response.vertexes {
             let vertex = vertex_of(vertex);
             self.remember(&vertex);
-            self.events.send(Event::Vertex { step: self.step.clone(), vertex }).await;
+            self.events
+                .send(Event::Vertex {
+                    step: self.step.clone(),
+                    vertex,
+                })
+                .await;
         }
         for status in response.statuses {
             let progress = progress_of(status);
-            self.events.send(Event::Progress { step: self.step.clone(), progress }).await;
+            self.events
+                .send(Event::Progress {
+                    step: self.step.clone(),
+                    progress,
+                })
+                .await;
         }
         for log in response.logs {
             self.log(log).await;
@@ -80,9 +100,18 @@ impl<'a> Watcher<'a> {
         for warning in response.warnings {
             let BuildWarning { text, line } = warning_of(&warning);
             if self.warnings.len() < WARNINGS_MAX {
-                self.warnings.push(BuildWarning { text: text.clone(), line });
+                self.warnings.push(BuildWarning {
+                    text: text.clone(),
+                    line,
+                });
             }
-            self.events.send(Event::BuildWarning { step: self.step.clone(), text, line }).await;
+            self.events
+                .send(Event::BuildWarning {
+                    step: self.step.clone(),
+                    text,
+                    line,
+                })
+                .await;
         }
     }
 
@@ -144,13 +173,18 @@ fn warning_of(warning: &VertexWarning) -> BuildWarning {
         text.push_str(&format!(" (more info: {})", warning.url));
     }
     let start = warning.ranges.first().and_then(|range| range.start);
-    BuildWarning { text, line: start.and_then(|at| u32::try_from(at.line).ok()).unwrap_or_default() }
+    BuildWarning {
+        text,
+        line: start.and_then(|at| u32::try_from(at.line).ok()).unwrap_or_default(),
+    }
 }
 
 /// A moment of BuildKit's clock; what lies outside of what this machine can name is unknown.
 fn time(timestamp: Timestamp) -> Option<SystemTime> {
     let seconds = u64::try_from(timestamp.seconds).ok()?;
-    let nanoseconds = u32::try_from(timestamp.nanos).ok().filter(|nanoseconds| *nanoseconds < 1_000_000_000)?;
+    let nanoseconds = u32::try_from(timestamp.nanos)
+        .ok()
+        .filter(|nanoseconds| *nanoseconds < 1_000_000_000)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
 }
 
@@ -178,24 +212,50 @@ mod tests {
             completed,
             ..WireVertex::default()
         };
-        let log = |msg: Vec<u8>| VertexLog { vertex: "b".into(), stream: STDERR, msg, ..VertexLog::default() };
+        let log = |msg: Vec<u8>| VertexLog {
+            vertex: "b".into(),
+            stream: STDERR,
+            msg,
+            ..VertexLog::default()
+        };
         let done = Some(Timestamp { seconds: 1, nanos: 0 });
-        let range = pb::Range { start: Some(pb::Position { line: 3, character: 0 }), end: None };
+        let range = pb::Range {
+            start: Some(pb::Position { line: 3, character: 0 }),
+            end: None,
+        };
         watcher
             .take(StatusResponse {
                 vertexes: vec![vertex("a", "", None), vertex("b", "", None)],
                 logs: vec![log(vec![b'x'; TAIL_MAX_BYTES]), log(b"the end".to_vec())],
-                warnings: vec![VertexWarning { short: b"odd".to_vec(), ranges: vec![range], ..Default::default() }],
+                warnings: vec![VertexWarning {
+                    short: b"odd".to_vec(),
+                    ranges: vec![range],
+                    ..Default::default()
+                }],
                 ..StatusResponse::default()
             })
             .await;
         let vertexes = vec![vertex("a", "", done), vertex("b", "exit code: 1", done)];
-        watcher.take(StatusResponse { vertexes, ..StatusResponse::default() }).await;
+        watcher
+            .take(StatusResponse {
+                vertexes,
+                ..StatusResponse::default()
+            })
+            .await;
         assert_eq!(watcher.failed("a"), Default::default());
         let (name, tail) = watcher.failed("b");
-        assert_eq!((name.as_str(), tail.len(), tail.ends_with("the end")), ("RUN b", TAIL_MAX_BYTES, true));
+        assert_eq!(
+            (name.as_str(), tail.len(), tail.ends_with("the end")),
+            ("RUN b", TAIL_MAX_BYTES, true)
+        );
         assert_eq!(watcher.failed("").0, "RUN b");
-        assert_eq!(watcher.warnings, [BuildWarning { text: "odd".into(), line: 3 }]);
+        assert_eq!(
+            watcher.warnings,
+            [BuildWarning {
+                text: "odd".into(),
+                line: 3
+            }]
+        );
         let mut count = 0;
         while sent.try_recv().is_ok() {
             count += 1;

@@ -15,7 +15,12 @@ const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// The name that this module uses for Docker Hub.
 const DOCKER_HUB: &str = "docker.io";
 /// Other names of Docker Hub, as registries, BuildKit and people write it.
-const DOCKER_HUB_NAMES: [&str; 4] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+const DOCKER_HUB_NAMES: [&str; 4] = [
+    DOCKER_HUB,
+    "index.docker.io",
+    "registry-1.docker.io",
+    "registry.hub.docker.com",
+];
 /// How much of what a failing helper said is repeated; helpers are asked to say one line.
 const HELPER_TEXT_MAX_CHARS: usize = 200;
 
@@ -63,7 +68,9 @@ pub enum CredentialError {
         reason: String,
     },
     /// The configuration names a helper that cannot be run.
-    #[error("cannot run {program}, which {place} names for {registry}; install it, or remove it from the configuration")]
+    #[error(
+        "cannot run {program}, which {place} names for {registry}; install it, or remove it from the configuration"
+    )]
     HelperMissing {
         /// Name of the program.
         program: String,
@@ -101,7 +108,10 @@ pub struct CredentialSource(Arc<Place>);
 #[derive(Debug)]
 enum Place {
     Given(BTreeMap<String, Credentials>),
-    Docker { directory: Option<PathBuf>, text: Option<Text> },
+    Docker {
+        directory: Option<PathBuf>,
+        text: Option<Text>,
+    },
 }
 
 /// A configuration that came as text; it can hold secrets.
@@ -116,7 +126,9 @@ impl fmt::Debug for Text {
 impl CredentialSource {
     /// Only what is given here, by registry; every other registry is asked anonymously.
     pub fn given(credentials: BTreeMap<String, Credentials>) -> Self {
-        let by_host = credentials.into_iter().map(|(registry, value)| (host(&registry).to_owned(), value));
+        let by_host = credentials
+            .into_iter()
+            .map(|(registry, value)| (host(&registry).to_owned(), value));
         Self(Arc::new(Place::Given(by_host.collect())))
     }
 
@@ -130,7 +142,10 @@ impl CredentialSource {
     /// asked first, for what is stored in it; helpers that it names are not run.
     pub fn docker_with_text(config_directory: Option<PathBuf>, text: Option<String>) -> Self {
         let text = text.filter(|text| !text.trim().is_empty()).map(Text);
-        Self(Arc::new(Place::Docker { directory: config_directory, text }))
+        Self(Arc::new(Place::Docker {
+            directory: config_directory,
+            text,
+        }))
     }
 
     /// The credentials for `registry` (a host, with a port where there is one, or a URL). Blocks: helpers are programs.
@@ -161,7 +176,11 @@ impl CredentialSource {
 pub fn parse_given(text: &str) -> Result<(String, Credentials), CredentialError> {
     let (registry, secret) = text.split_once('=').unwrap_or(("", ""));
     let (registry, secret) = (registry.trim(), secret.trim());
-    let named = if registry.is_empty() { "(without a registry)" } else { host(registry) };
+    let named = if registry.is_empty() {
+        "(without a registry)"
+    } else {
+        host(registry)
+    };
     let error = |reason| Err(CredentialError::Syntax(named.to_owned(), reason));
     if registry.is_empty() || named.is_empty() {
         return error("there is no registry before the equals sign");
@@ -184,7 +203,11 @@ pub fn parse_given(text: &str) -> Result<(String, Credentials), CredentialError>
 fn host(registry: &str) -> &str {
     let rest = registry.split_once("://").map_or(registry, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default();
-    if DOCKER_HUB_NAMES.contains(&host) { DOCKER_HUB } else { host }
+    if DOCKER_HUB_NAMES.contains(&host) {
+        DOCKER_HUB
+    } else {
+        host
+    }
 }
 
 /// A `config.json` of Docker, as far as it concerns credentials.
@@ -201,7 +224,10 @@ impl Configuration {
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(place, &text).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CredentialError::Configuration { place, reason: error.to_string() }),
+            Err(error) => Err(CredentialError::Configuration {
+                place,
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -210,7 +236,12 @@ impl Configuration {
         let at = |e: serde_json::Error| format!("it is not JSON (line {}, column {})", e.line(), e.column());
         let mut value: Value = match serde_json::from_str(text) {
             Ok(value) => value,
-            Err(error) => return Err(CredentialError::Configuration { place, reason: at(error) }),
+            Err(error) => {
+                return Err(CredentialError::Configuration {
+                    place,
+                    reason: at(error),
+                });
+            }
         };
         if let Some(entries) = value.get_mut("auths").and_then(Value::as_object_mut) {
             for entry in entries.values_mut().filter_map(Value::as_object_mut) {
@@ -234,7 +265,10 @@ impl Configuration {
         let has_helper = |key: &str| helpers.and_then(|helpers| helpers.get(key)).is_some();
         match registry {
             DOCKER_HUB if has_helper(DOCKER_HUB_KEY) => DOCKER_HUB_KEY,
-            DOCKER_HUB => DOCKER_HUB_NAMES.into_iter().find(|name| has_helper(name)).unwrap_or(DOCKER_HUB_KEY),
+            DOCKER_HUB => DOCKER_HUB_NAMES
+                .into_iter()
+                .find(|name| has_helper(name))
+                .unwrap_or(DOCKER_HUB_KEY),
             other => other,
         }
     }
@@ -271,7 +305,11 @@ impl Configuration {
                 // Some old writers of `auth` padded it with zero bytes.
                 let password = password.trim_end_matches('\0').to_owned();
                 let is_nothing = username.is_empty() && password.is_empty();
-                Ok(if is_nothing { Credentials::Anonymous } else { Credentials::Basic { username, password } })
+                Ok(if is_nothing {
+                    Credentials::Anonymous
+                } else {
+                    Credentials::Basic { username, password }
+                })
             }
             Err(CredentialRetrievalError::NoCredentialConfigured | CredentialRetrievalError::ConfigNotFound) => {
                 Ok(Credentials::Anonymous)
@@ -279,9 +317,11 @@ impl Configuration {
             Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. }) => {
                 helper_failure(program(), registry, &stdout, &stderr)
             }
-            Err(CredentialRetrievalError::HelperCommunicationError) => {
-                Err(CredentialError::HelperMissing { program: program(), place, registry })
-            }
+            Err(CredentialRetrievalError::HelperCommunicationError) => Err(CredentialError::HelperMissing {
+                program: program(),
+                place,
+                registry,
+            }),
             Err(CredentialRetrievalError::MalformedHelperResponse) => Err(CredentialError::HelperFailed {
                 program: program(),
                 registry,
@@ -314,7 +354,11 @@ fn helper_failure(
     }
     let line = said.trim().lines().next().unwrap_or("it failed without a word");
     let reason = line.chars().take(HELPER_TEXT_MAX_CHARS).collect();
-    Err(CredentialError::HelperFailed { program, registry, reason })
+    Err(CredentialError::HelperFailed {
+        program,
+        registry,
+        reason,
+    })
 }
 
 #[cfg(test)]

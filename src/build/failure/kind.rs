@@ -31,13 +31,66 @@ pub enum FailureKind {
 /// Texts of which one must be in the (lower-case) message, most telling first.
 const MARKS: [(FailureKind, &[&str]); 8] = [
     (FailureKind::Emulation, &["exec format error"]),
-    (FailureKind::Dockerfile, &["dockerfile parse error", "failed to process", "failed to parse stage name", "invalid reference format", "failed to read dockerfile"]),
+    (
+        FailureKind::Dockerfile,
+        &[
+            "dockerfile parse error",
+            "failed to process",
+            "failed to parse stage name",
+            "invalid reference format",
+            "failed to read dockerfile",
+        ],
+    ),
     (FailureKind::SecretMissing, &["failed to solve: secret ", "secret "]),
-    (FailureKind::SshMissing, &["unset ssh forward key", "no ssh key", "no ssh handler"]),
-    (FailureKind::FileNotFound, &["failed to calculate checksum of ref", "failed to compute cache key"]),
-    (FailureKind::Unauthorized, &["401 unauthorized", "403 forbidden", "authorization failed", "insufficient_scope", "pull access denied", "failed to fetch oauth token", "failed to authorize", "missing username or secret", "supported auth scheme"]),
-    (FailureKind::RegistryUnreachable, &["connection refused", "no such host", "i/o timeout", "tls handshake timeout", "connection reset", "network is unreachable", "no route to host", "x509:", "gave http response to https", "server misbehaving", "502 bad gateway", "503 service unavailable", "429 too many requests", "dial tcp"]),
-    (FailureKind::ImageNotFound, &["failed to resolve source metadata", "no match for platform", "not found"]),
+    (
+        FailureKind::SshMissing,
+        &["unset ssh forward key", "no ssh key", "no ssh handler"],
+    ),
+    (
+        FailureKind::FileNotFound,
+        &["failed to calculate checksum of ref", "failed to compute cache key"],
+    ),
+    (
+        FailureKind::Unauthorized,
+        &[
+            "401 unauthorized",
+            "403 forbidden",
+            "authorization failed",
+            "insufficient_scope",
+            "pull access denied",
+            "failed to fetch oauth token",
+            "failed to authorize",
+            "missing username or secret",
+            "supported auth scheme",
+        ],
+    ),
+    (
+        FailureKind::RegistryUnreachable,
+        &[
+            "connection refused",
+            "no such host",
+            "i/o timeout",
+            "tls handshake timeout",
+            "connection reset",
+            "network is unreachable",
+            "no route to host",
+            "x509:",
+            "gave http response to https",
+            "server misbehaving",
+            "502 bad gateway",
+            "503 service unavailable",
+            "429 too many requests",
+            "dial tcp",
+        ],
+    ),
+    (
+        FailureKind::ImageNotFound,
+        &[
+            "failed to resolve source metadata",
+            "no match for platform",
+            "not found",
+        ],
+    ),
 ];
 /// What a program for another machine makes the kernel, a shell or runc say.
 const FOREIGN: &str = "exec format error";
@@ -121,13 +174,37 @@ mod tests {
     fn texts_are_told_apart() {
         use FailureKind::*;
         for (text, exit_code, kind) in [
-            ("process \"/bin/sh -c x\" did not complete successfully: exit code: 1", Some(1), Run),
+            (
+                "process \"/bin/sh -c x\" did not complete successfully: exit code: 1",
+                Some(1),
+                Run,
+            ),
             ("exec /bin/sh: exec format error", Some(255), Emulation),
-            ("dockerfile parse error on line 1: unknown instruction: FORM", None, Dockerfile),
-            ("busybox:nope: failed to resolve source metadata for docker.io/library/busybox:nope: docker.io/library/busybox:nope: not found", None, ImageNotFound),
-            ("r/x: failed to resolve source metadata for r/x:1: failed to authorize: failed to fetch oauth token: 401 Unauthorized", None, Unauthorized),
-            ("r/x: failed to resolve source metadata for r/x:1: failed to do request: Head \"https://r/v2/\": dial tcp: lookup r: no such host", None, RegistryUnreachable),
-            ("failed to calculate checksum of ref 1::2: \"/missing\": not found", None, FileNotFound),
+            (
+                "dockerfile parse error on line 1: unknown instruction: FORM",
+                None,
+                Dockerfile,
+            ),
+            (
+                "busybox:nope: failed to resolve source metadata for docker.io/library/busybox:nope: docker.io/library/busybox:nope: not found",
+                None,
+                ImageNotFound,
+            ),
+            (
+                "r/x: failed to resolve source metadata for r/x:1: failed to authorize: failed to fetch oauth token: 401 Unauthorized",
+                None,
+                Unauthorized,
+            ),
+            (
+                "r/x: failed to resolve source metadata for r/x:1: failed to do request: Head \"https://r/v2/\": dial tcp: lookup r: no such host",
+                None,
+                RegistryUnreachable,
+            ),
+            (
+                "failed to calculate checksum of ref 1::2: \"/missing\": not found",
+                None,
+                FileNotFound,
+            ),
             ("secret token: not found", None, SecretMissing),
             ("unset ssh forward key default", None, SshMissing),
             ("something else", None, Other),

@@ -63,7 +63,10 @@ async fn read_message(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<
         Err(error) => return Err(error),
     };
     if length > MESSAGE_MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a message for the SSH agent is too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a message for the SSH agent is too long",
+        ));
     }
     let mut message = vec![0; length];
     from.read_exact(&mut message).await?;
@@ -103,7 +106,12 @@ mod tests {
         check(false, &list, &list).await;
         check(false, &sign, &sign).await;
         check(false, &remove_all, &FAILURE).await;
-        check(false, &[&extension[..], &list[..]].concat(), &[&FAILURE[..], &list[..]].concat()).await;
+        check(
+            false,
+            &[&extension[..], &list[..]].concat(),
+            &[&FAILURE[..], &list[..]].concat(),
+        )
+        .await;
         check(true, &remove_all, &remove_all).await;
         check(false, &[0, 0, 0, 0], &FAILURE).await;
     }
@@ -112,7 +120,9 @@ mod tests {
     async fn a_message_without_end_is_refused() {
         let (socket, _agent) = UnixStream::pair().expect("a pair of sockets");
         let mut answers = Vec::new();
-        let result = Agent { socket, is_raw: false }.relay(&[255u8, 255, 255, 255][..], &mut answers).await;
+        let result = Agent { socket, is_raw: false }
+            .relay(&[255u8, 255, 255, 255][..], &mut answers)
+            .await;
         assert_eq!(result.expect_err("too long").kind(), io::ErrorKind::InvalidData);
     }
 }

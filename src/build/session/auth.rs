@@ -27,20 +27,19 @@ impl AuthService {
     async fn lookup(&self, host: String) -> Result<Credentials, Status> {
         let source = self.credentials.clone();
         let lookup = tokio::task::spawn_blocking(move || source.lookup(&host)).await;
-        lookup.map_err(|error| Status::internal(error.to_string()))?.map_err(|error| {
-            let status = Status::failed_precondition(error.to_string());
-            self.failure.set(error.into());
-            status
-        })
+        lookup
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| {
+                let status = Status::failed_precondition(error.to_string());
+                self.failure.set(error.into());
+                status
+            })
     }
 }
 
 #[tonic::async_trait]
 impl Auth for AuthService {
-    async fn credentials(
-        &self,
-        request: Request<CredentialsRequest>,
-    ) -> Result<Response<CredentialsResponse>, Status> {
+    async fn credentials(&self, request: Request<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
         let (username, secret) = match self.lookup(request.into_inner().host).await? {
             Credentials::Anonymous | Credentials::RegistryToken(_) => Default::default(),
             Credentials::Basic { username, password } => (username, password),
@@ -55,18 +54,19 @@ impl Auth for AuthService {
         request: Request<GetTokenAuthorityRequest>,
     ) -> Result<Response<GetTokenAuthorityResponse>, Status> {
         match self.lookup(request.into_inner().host).await? {
-            Credentials::RegistryToken(_) => {
-                Ok(Response::new(GetTokenAuthorityResponse { public_key: AUTHORITY_KEY.to_vec() }))
-            }
+            Credentials::RegistryToken(_) => Ok(Response::new(GetTokenAuthorityResponse {
+                public_key: AUTHORITY_KEY.to_vec(),
+            })),
             _ => refused("Auth.GetTokenAuthority"),
         }
     }
 
     async fn fetch_token(&self, request: Request<FetchTokenRequest>) -> Result<Response<FetchTokenResponse>, Status> {
         match self.lookup(request.into_inner().host).await? {
-            Credentials::RegistryToken(token) => {
-                Ok(Response::new(FetchTokenResponse { token, ..FetchTokenResponse::default() }))
-            }
+            Credentials::RegistryToken(token) => Ok(Response::new(FetchTokenResponse {
+                token,
+                ..FetchTokenResponse::default()
+            })),
             _ => refused("Auth.FetchToken"),
         }
     }

@@ -38,7 +38,10 @@ pub struct ContentServer {
 
 impl ContentServer {
     fn is_export(&self, metadata: &MetadataMap) -> Result<bool, Status> {
-        let name = metadata.get(STORE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let name = metadata
+            .get(STORE_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         match name.strip_prefix("oci:") {
             Some(CACHE_STORE) => Ok(false),
             None if name == EXPORT_STORE => Ok(true),
@@ -66,7 +69,8 @@ impl ContentServer {
 }
 
 fn digest(text: &str) -> Result<Digest, Status> {
-    text.parse().map_err(|error: crate::oci::DigestError| Status::invalid_argument(error.to_string()))
+    text.parse()
+        .map_err(|error: crate::oci::DigestError| Status::invalid_argument(error.to_string()))
 }
 
 fn number(value: u64) -> i64 {
@@ -83,14 +87,20 @@ impl ContentService for ContentServer {
         self.is_export(request.metadata())?;
         let digest = digest(&request.get_ref().digest)?;
         let size = number(self.size(&digest).await?);
-        let info = Info { digest: digest.to_string(), size, ..Info::default() };
+        let info = Info {
+            digest: digest.to_string(),
+            size,
+            ..Info::default()
+        };
         Ok(Response::new(InfoResponse { info: Some(info) }))
     }
 
     /// Labels are for containerd's garbage collection; they are taken and not kept.
     async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<UpdateResponse>, Status> {
         self.is_export(request.metadata())?;
-        Ok(Response::new(UpdateResponse { info: request.into_inner().info }))
+        Ok(Response::new(UpdateResponse {
+            info: request.into_inner().info,
+        }))
     }
 
     async fn read(&self, request: Request<ReadContentRequest>) -> Result<Response<Self::ReadStream>, Status> {
@@ -100,13 +110,20 @@ impl ContentService for ContentServer {
         let size = self.size(&digest).await?;
         let offset = u64::try_from(request.offset).unwrap_or(u64::MAX);
         let rest = size.checked_sub(offset).ok_or_else(|| {
-            Status::out_of_range(format!("content {digest} has {size} bytes, asked for offset {}", request.offset))
+            Status::out_of_range(format!(
+                "content {digest} has {size} bytes, asked for offset {}",
+                request.offset
+            ))
         })?;
         let length = match u64::try_from(request.size) {
             Ok(wanted) if wanted > 0 => wanted.min(rest),
             _ => rest,
         };
-        let reader = self.content.read(&digest, offset).await.map_err(|error| self.fail(error))?;
+        let reader = self
+            .content
+            .read(&digest, offset)
+            .await
+            .map_err(|error| self.fail(error))?;
         let failure = self.failure.clone();
         let chunks = ReaderStream::with_capacity(reader.take(length), READ_CHUNK_BYTES);
         let answers = chunks.scan(offset, move |at, chunk| {
@@ -114,12 +131,21 @@ impl ContentService for ContentServer {
                 Ok(data) => {
                     let offset = number(*at);
                     *at += data.len() as u64;
-                    Ok(ReadContentResponse { offset, data: data.into() })
+                    Ok(ReadContentResponse {
+                        offset,
+                        data: data.into(),
+                    })
                 }
                 Err(error) => {
                     let status = Status::data_loss(format!("content {digest}: {error}"));
                     let doing = format!("cannot read {digest}");
-                    failure.set(ContentError::Failed { doing, source: error.into() }.into());
+                    failure.set(
+                        ContentError::Failed {
+                            doing,
+                            source: error.into(),
+                        }
+                        .into(),
+                    );
                     Err(status)
                 }
             };
@@ -135,14 +161,22 @@ impl ContentService for ContentServer {
         if !self.is_export(request.metadata())? {
             return Err(Status::permission_denied("the cache is not written to by name"));
         }
-        let ingest = Ingest::new(self.content.clone(), self.failure.clone(), self.held.clone(), request.into_inner());
+        let ingest = Ingest::new(
+            self.content.clone(),
+            self.failure.clone(),
+            self.held.clone(),
+            request.into_inner(),
+        );
         Ok(Response::new(ingest.answer().await?))
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         self.is_export(request.metadata())?;
         // An ingest lives as long as its stream and cannot be taken up again.
-        Err(Status::not_found(format!("there is no ingest {:?}", request.get_ref().r#ref)))
+        Err(Status::not_found(format!(
+            "there is no ingest {:?}",
+            request.get_ref().r#ref
+        )))
     }
 
     async fn abort(&self, request: Request<AbortRequest>) -> Result<Response<()>, Status> {

@@ -56,7 +56,13 @@ impl Ingest {
         held: Held,
         requests: Streaming<WriteContentRequest>,
     ) -> Self {
-        Self { content, failure, _held: held, requests, blob: None }
+        Self {
+            content,
+            failure,
+            _held: held,
+            requests,
+            blob: None,
+        }
     }
 
     /// The answers. The first one is waited for here, so that "there already" is the call's own answer.
@@ -112,18 +118,30 @@ impl Ingest {
         let size = u64::try_from(message.total).map_err(|_| Status::invalid_argument("the size is negative"))?;
         let descriptor = Descriptor::new(MEDIA_TYPE, digest, size);
         match self.content.has(&descriptor).await {
-            Ok(true) => return Err(Status::already_exists(format!("content {}: already exists", descriptor.digest))),
+            Ok(true) => {
+                return Err(Status::already_exists(format!(
+                    "content {}: already exists",
+                    descriptor.digest
+                )));
+            }
             Ok(false) => {}
             Err(error) => return Err(self.fail(error)),
         }
         let (pieces, receiver) = mpsc::channel(PIECES);
         let (content, target) = (self.content.clone(), descriptor.clone());
         let put = Box::pin(async move { content.put(&target, reader(receiver)).await });
-        Ok(Blob { descriptor, offset: 0, pieces, put: Some(put) })
+        Ok(Blob {
+            descriptor,
+            offset: 0,
+            pieces,
+            put: Some(put),
+        })
     }
 
     async fn take(&mut self, message: &WriteContentRequest, data: Vec<u8>) -> Result<Answer, Status> {
-        let Some(blob) = &mut self.blob else { return Err(Status::internal("there is no blob")) };
+        let Some(blob) = &mut self.blob else {
+            return Err(Status::internal("there is no blob"));
+        };
         let digest = blob.descriptor.digest.clone();
         if !data.is_empty() {
             if u64::try_from(message.offset) != Ok(blob.offset) {
@@ -142,20 +160,31 @@ impl Ingest {
         if action == WriteAction::Commit {
             self.commit(message).await?;
         }
-        let Some(blob) = &self.blob else { return Err(Status::internal("there is no blob")) };
+        let Some(blob) = &self.blob else {
+            return Err(Status::internal("there is no blob"));
+        };
         let response = WriteContentResponse {
             action: action.into(),
             offset: i64::try_from(blob.offset).unwrap_or(i64::MAX),
             total: i64::try_from(blob.descriptor.size).unwrap_or(i64::MAX),
             // The digest so far is not known before the end; containerd's client asks for it then only.
-            digest: if action == WriteAction::Commit { digest.to_string() } else { String::new() },
+            digest: if action == WriteAction::Commit {
+                digest.to_string()
+            } else {
+                String::new()
+            },
             ..WriteContentResponse::default()
         };
-        Ok(Answer { response, is_last: action == WriteAction::Commit })
+        Ok(Answer {
+            response,
+            is_last: action == WriteAction::Commit,
+        })
     }
 
     async fn commit(&mut self, message: &WriteContentRequest) -> Result<(), Status> {
-        let Some(blob) = &mut self.blob else { return Err(Status::internal("there is no blob")) };
+        let Some(blob) = &mut self.blob else {
+            return Err(Status::internal("there is no blob"));
+        };
         let digest = &blob.descriptor.digest;
         let is_other = !message.expected.is_empty() && message.expected != digest.as_str();
         if is_other || (message.total > 0 && u64::try_from(message.total) != Ok(blob.offset)) {
@@ -196,7 +225,9 @@ impl Blob {
 
     /// Waits until the put has ended. It can end before all has come: somebody else has put the same blob meanwhile.
     async fn finish(&mut self) -> Result<(), ContentError> {
-        let Some(put) = &mut self.put else { return std::future::pending().await };
+        let Some(put) = &mut self.put else {
+            return std::future::pending().await;
+        };
         put.await?;
         self.put = None;
         Ok(())

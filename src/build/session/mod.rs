@@ -15,6 +15,7 @@ mod transport;
 
 /// Generated from `proto/content.proto`.
 mod proto {
+    #![expect(unused_qualifications, clippy::allow_attributes, reason = "generated code")]
     tonic::include_proto!("containerd.services.content.v1");
 }
 
@@ -123,12 +124,23 @@ impl Session {
             // How the connection ended says nothing that the solve's own answer does not say better.
             let _ = router.serve_with_incoming(connection).await;
         });
-        Ok(Self { id, failure, tasks, stop: stop.drop_guard(), held })
+        Ok(Self {
+            id,
+            failure,
+            tasks,
+            stop: stop.drop_guard(),
+            held,
+        })
     }
 
     /// Ends the session, and waits until no call of it works any more.
     pub async fn close(self) {
-        let Self { mut tasks, stop, mut held, .. } = self;
+        let Self {
+            mut tasks,
+            stop,
+            mut held,
+            ..
+        } = self;
         drop(stop);
         let ended = async {
             while tasks.join_next().await.is_some() {}
@@ -164,7 +176,10 @@ pub struct FirstFailure(Mutex<Option<BuildError>>);
 
 impl FirstFailure {
     fn set(&self, error: BuildError) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
     }
 
     /// Takes it out.

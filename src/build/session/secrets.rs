@@ -18,7 +18,11 @@ impl Secrets for SecretsService {
     async fn get_secret(&self, request: Request<GetSecretRequest>) -> Result<Response<GetSecretResponse>, Status> {
         let id = request.into_inner().id;
         // A secret that was not given may be optional: BuildKit decides.
-        let secret = self.secrets.iter().find(|secret| secret.id == id).ok_or_else(|| Status::not_found(&id))?;
+        let secret = self
+            .secrets
+            .iter()
+            .find(|secret| secret.id == id)
+            .ok_or_else(|| Status::not_found(&id))?;
         let data = secret.read().await.map_err(|error| {
             let status = Status::failed_precondition(error.to_string());
             self.failure.set(error);

@@ -1,7 +1,7 @@
 //! SSH agents, connected to when a RUN step mounts them.
 
-use super::agent::Agent;
 use super::Answers;
+use super::agent::Agent;
 use crate::build::SshSource;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::Ssh;
 use bollard_buildkit_proto::moby::sshforward::v1::{BytesMessage, CheckAgentRequest, CheckAgentResponse};
@@ -42,16 +42,26 @@ impl Ssh for SshService {
         &self,
         request: Request<Streaming<BytesMessage>>,
     ) -> Result<Response<Self::ForwardAgentStream>, Status> {
-        let id = request.metadata().get(ID_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let id = request
+            .metadata()
+            .get(ID_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let source = self.find(id)?.clone();
         let socket = UnixStream::connect(&source.socket).await;
         let socket = socket.map_err(|error| Status::unavailable(format!("{}: {error}", source.socket.display())))?;
-        let incoming = request.into_inner().map_ok(|message| io::Cursor::new(message.data)).map_err(io::Error::other);
+        let incoming = request
+            .into_inner()
+            .map_ok(|message| io::Cursor::new(message.data))
+            .map_err(io::Error::other);
         let incoming = StreamReader::new(incoming);
         // The relay works inside the answers' stream and ends with it.
         let (ours, theirs) = tokio::io::duplex(CHUNK_BYTES);
         let relay = async move {
-            let agent = Agent { socket, is_raw: source.is_raw };
+            let agent = Agent {
+                socket,
+                is_raw: source.is_raw,
+            };
             agent.relay(incoming, ours).await
         };
         let bytes = ReaderStream::with_capacity(theirs, CHUNK_BYTES)

@@ -45,7 +45,10 @@ pub async fn open(
         .map_ok(|message| io::Cursor::new(message.data))
         .map_err(io::Error::other)
         .take_until(stop.clone().cancelled_owned());
-    Ok(Pipe { reader: Box::pin(StreamReader::new(bytes)), writer })
+    Ok(Pipe {
+        reader: Box::pin(StreamReader::new(bytes)),
+        writer,
+    })
 }
 
 fn describe(metadata: &mut MetadataMap, id: &str, shared_key: &str, methods: &[&'static str]) -> Result<(), Status> {
@@ -54,7 +57,10 @@ fn describe(metadata: &mut MetadataMap, id: &str, shared_key: &str, methods: &[&
     metadata.insert("x-docker-expose-session-name", AsciiMetadataValue::from_static("lkpkg"));
     metadata.insert("x-docker-expose-session-sharedkey", text(shared_key)?);
     for method in methods {
-        metadata.append("x-docker-expose-session-grpc-method", AsciiMetadataValue::from_static(method));
+        metadata.append(
+            "x-docker-expose-session-grpc-method",
+            AsciiMetadataValue::from_static(method),
+        );
     }
     Ok(())
 }

@@ -24,7 +24,12 @@ pub struct Memory {
 
 impl Memory {
     pub fn blob(&self, digest: &Digest) -> Vec<u8> {
-        self.blobs.lock().expect("not poisoned").get(digest).cloned().unwrap_or_default()
+        self.blobs
+            .lock()
+            .expect("not poisoned")
+            .get(digest)
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub fn add(&self, bytes: Vec<u8>) -> Digest {
@@ -68,7 +73,12 @@ impl Source for Memory {
     }
 
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError> {
-        Ok(self.blobs.lock().expect("not poisoned").get(digest).map(|bytes| bytes.len() as u64))
+        Ok(self
+            .blobs
+            .lock()
+            .expect("not poisoned")
+            .get(digest)
+            .map(|bytes| bytes.len() as u64))
     }
 
     async fn read(&self, digest: &Digest, offset: u64) -> Result<BlobReader, ContentError> {
@@ -82,7 +92,11 @@ impl Source for Memory {
 #[async_trait]
 impl Sink for Memory {
     async fn has(&self, descriptor: &Descriptor) -> Result<bool, ContentError> {
-        Ok(self.blobs.lock().expect("not poisoned").contains_key(&descriptor.digest))
+        Ok(self
+            .blobs
+            .lock()
+            .expect("not poisoned")
+            .contains_key(&descriptor.digest))
     }
 
     async fn put(&self, descriptor: &Descriptor, mut bytes: BlobReader) -> Result<(), ContentError> {
@@ -95,8 +109,14 @@ impl Sink for Memory {
             return Err(failed(fault.into()));
         }
         let mut all = Vec::new();
-        bytes.read_to_end(&mut all).await.map_err(|error| failed(error.into()))?;
-        assert_eq!((Digest::of(&all), all.len() as u64), (descriptor.digest.clone(), descriptor.size));
+        bytes
+            .read_to_end(&mut all)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        assert_eq!(
+            (Digest::of(&all), all.len() as u64),
+            (descriptor.digest.clone(), descriptor.size)
+        );
         self.add(all);
         self.written.fetch_add(1, Ordering::SeqCst);
         self.unfinished.fetch_sub(1, Ordering::SeqCst);

@@ -23,13 +23,20 @@ impl OwnBuildKit {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path();
         let log = std::fs::File::create(path.join("log")).expect("a log");
-        let programs = Path::new(program).parent().expect("in a directory").display().to_string();
+        let programs = Path::new(program)
+            .parent()
+            .expect("in a directory")
+            .display()
+            .to_string();
         let child = Command::new(program)
             .arg("--root")
             .arg(path.join("root"))
             .args(["--oci-worker-snapshotter=native", "--addr"])
             .arg(format!("unix://{}", path.join("sock").display()))
-            .env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()))
+            .env(
+                "PATH",
+                format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -58,7 +65,9 @@ impl Drop for OwnBuildKit {
 
 #[tokio::test]
 async fn a_buildkit_that_goes_away_is_an_error_that_says_so() {
-    let Some(program) = server("LKPKG_BUILDKITD") else { return };
+    let Some(program) = server("LKPKG_BUILDKITD") else {
+        return;
+    };
     let mut buildkit = OwnBuildKit::start(&program);
     let endpoint = buildkit.endpoint().await;
     let package = Package::new("FROM scratch\nCOPY x /x\n").file("x", &unique());
@@ -72,8 +81,14 @@ async fn a_buildkit_that_goes_away_is_an_error_that_says_so() {
         }
     );
     let error = outcome.error();
-    assert!(matches!(error, BuildError::Lost { .. }) && error.is_temporary(), "{error:?}");
-    assert!(error.to_string().contains("was lost during the build") && error.hint().is_some(), "{error}");
+    assert!(
+        matches!(error, BuildError::Lost { .. }) && error.is_temporary(),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains("was lost during the build") && error.hint().is_some(),
+        "{error}"
+    );
     assert!(!content.is_writing());
     // A second build on the same endpoint says the same at once.
     let again = tokio::time::timeout(Duration::from_secs(10), package.build(&endpoint, Arc::default())).await;
