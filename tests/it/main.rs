@@ -1,1 +1,4 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
+
+mod filesync;
+mod servers;
