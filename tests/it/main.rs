@@ -1,4 +1,5 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
 mod build;
+mod filesync;
 mod servers;
