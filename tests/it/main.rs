@@ -1,4 +1,6 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
 mod builder;
+mod build;
+mod filesync;
 mod servers;
