@@ -1,0 +1,213 @@
+//! Moving and checking whole graphs of content: an index, its manifests, their configurations and layers.
+
+use super::{ContentError, Document, Sink, Source, read_document};
+use crate::oci::{Descriptor, Digest, Hasher};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use tokio::io::AsyncReadExt;
+
+/// How many blobs travel at once: enough to hide the latency of a registry, few enough for its limits and our memory.
+const BLOBS_AT_ONCE: usize = 4;
+/// Size of the buffer through which a blob is hashed, in bytes.
+const BUFFER_BYTES: usize = 1 << 20;
+/// How deep indexes may be nested; real ones are two levels deep.
+const DEPTH_MAX: usize = 8;
+
+/// What [`copy`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Blobs, manifests and indexes that were sent.
+    pub sent: usize,
+    /// Their sizes, in bytes.
+    pub sent_bytes: u64,
+    /// Those that the sink had already.
+    pub skipped: usize,
+}
+
+/// A graph, read as far as its documents: they are small, and what they point at is not read.
+#[derive(Default)]
+struct Graph {
+    /// Parents before children, each once.
+    documents: Vec<(Descriptor, Bytes)>,
+    /// What they point at that is no document.
+    blobs: BTreeMap<Digest, Descriptor>,
+}
+
+impl Graph {
+    async fn read(source: &dyn Source, root: &Descriptor) -> Result<Self, ContentError> {
+        let mut graph = Self::default();
+        let mut level = vec![root.clone()];
+        for _ in 0..DEPTH_MAX {
+            let mut next = Vec::new();
+            for descriptor in level {
+                // The same document can be met again further down: its place is the lowest.
+                graph.documents.retain(|(known, _)| known.digest != descriptor.digest);
+                let (bytes, document) = read_document(source, &descriptor).await?;
+                graph.documents.push((descriptor, bytes));
+                for child in document.children() {
+                    if Document::is_type(&child.media_type) {
+                        next.push(child.clone());
+                    } else {
+                        graph.blobs.insert(child.digest.clone(), child.clone());
+                    }
+                }
+            }
+            if next.is_empty() {
+                return Ok(graph);
+            }
+            level = next;
+        }
+        Err(ContentError::Mismatch {
+            expected: root.digest.clone(),
+            found: format!("indexes are nested more than {DEPTH_MAX} deep"),
+        })
+    }
+}
+
+/// Copies what `root` (a manifest or an index) points at, and `root` itself, byte for byte. Children come before their
+/// parents, so that the sink never knows a parent without its children. What the sink has is not sent.
+pub async fn copy(source: &dyn Source, sink: &dyn Sink, root: &Descriptor) -> Result<Copied, ContentError> {
+    let graph = Graph::read(source, root).await?;
+    let add = |total: Copied, one: Copied| Copied {
+        sent: total.sent + one.sent,
+        sent_bytes: total.sent_bytes + one.sent_bytes,
+        skipped: total.skipped + one.skipped,
+    };
+    let blobs = stream::iter(graph.blobs.values().map(async |descriptor| {
+        if sink.has(descriptor).await? {
+            return Ok(skipped());
+        }
+        let reader = source.read(&descriptor.digest, 0).await?;
+        sink.put(descriptor, reader).await?;
+        Ok(sent(descriptor))
+    }));
+    let mut total = blobs
+        .buffer_unordered(BLOBS_AT_ONCE)
+        .try_fold(Copied::default(), async |total, one| Ok(add(total, one)))
+        .await?;
+    for (descriptor, bytes) in graph.documents.into_iter().rev() {
+        let one = if sink.has(&descriptor).await? {
+            skipped()
+        } else {
+            sink.put(&descriptor, Box::pin(std::io::Cursor::new(bytes))).await?;
+            sent(&descriptor)
+        };
+        total = add(total, one);
+    }
+    Ok(total)
+}
+
+/// Reads everything that `root` points at and gives all that is wrong with it: missing, wrong size, wrong digest,
+/// unreadable. Empty when all is well. Stops at a document that cannot be read, for nothing below it is known.
+pub async fn validate(source: &dyn Source, root: &Descriptor) -> Vec<ContentError> {
+    let graph = match Graph::read(source, root).await {
+        Ok(graph) => graph,
+        Err(error) => return vec![error],
+    };
+    stream::iter(graph.blobs.values().map(|descriptor| check(source, descriptor)))
+        .buffered(BLOBS_AT_ONCE)
+        .filter_map(async |result| result.err())
+        .collect()
+        .await
+}
+
+async fn check(source: &dyn Source, descriptor: &Descriptor) -> Result<(), ContentError> {
+    let mut reader = source.read(&descriptor.digest, 0).await?;
+    let (mut hasher, mut size, mut buffer) = (Hasher::default(), 0, vec![0; BUFFER_BYTES]);
+    loop {
+        let count = reader
+            .read(&mut buffer)
+            .await
+            .map_err(|e| unreadable(&descriptor.digest, e))?;
+        if count == 0 {
+            return compare(descriptor, &hasher.finish(), size);
+        }
+        hasher.update(&buffer[..count]);
+        size += count as u64;
+    }
+}
+
+pub(super) fn compare(expected: &Descriptor, digest: &Digest, size: u64) -> Result<(), ContentError> {
+    let mismatch = |found| ContentError::Mismatch {
+        expected: expected.digest.clone(),
+        found,
+    };
+    if size != expected.size {
+        return Err(mismatch(format!("{size} bytes instead of {}", expected.size)));
+    }
+    if *digest != expected.digest {
+        return Err(mismatch(format!("the bytes are {digest}")));
+    }
+    Ok(())
+}
+
+pub(super) fn unreadable(digest: &Digest, source: std::io::Error) -> ContentError {
+    ContentError::Failed {
+        doing: format!("read content {digest}"),
+        source: Box::new(source),
+    }
+}
+
+fn sent(descriptor: &Descriptor) -> Copied {
+    Copied {
+        sent: 1,
+        sent_bytes: descriptor.size,
+        skipped: 0,
+    }
+}
+
+fn skipped() -> Copied {
+    Copied {
+        skipped: 1,
+        ..Copied::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copied_graph_is_whole_and_is_not_sent_twice() {
+        let source = Memory::default();
+        let root = source.image_index(&["amd64", "arm64"]);
+        let sink = Memory::default();
+        let first = copy(&source, &sink, &root).await.expect("copies");
+        assert_eq!((first.sent, first.skipped), (source.len(), 0));
+        assert!(validate(&sink, &root).await.is_empty());
+        let second = copy(&source, &sink, &root).await.expect("copies again");
+        assert_eq!((second.sent, second.skipped), (0, source.len()));
+    }
+
+    #[tokio::test]
+    async fn children_come_before_their_parents() {
+        let source = Memory::default();
+        let root = source.image_index(&["amd64", "arm64"]);
+        let sink = Memory::default();
+        copy(&source, &sink, &root).await.expect("copies");
+        assert_eq!(sink.order().last(), Some(&root.digest));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_named() {
+        let source = Memory::default();
+        let root = source.image_index(&["amd64"]);
+        let layer = source.any_layer();
+        source.corrupt(&layer);
+        let wrong = validate(&source, &root).await;
+        assert_eq!(wrong.len(), 1);
+        assert!(wrong[0].to_string().contains(layer.as_str()), "{}", wrong[0]);
+        assert!(copy(&source, &Memory::default(), &root).await.is_err());
+        source.lose(&layer);
+        assert!(
+            matches!(validate(&source, &root).await.as_slice(), [ContentError::Missing(digest)] if *digest == layer)
+        );
+        source.lose(&root.digest);
+        assert!(matches!(
+            validate(&source, &root).await.as_slice(),
+            [ContentError::Missing(_)]
+        ));
+    }
+}
