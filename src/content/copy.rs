@@ -25,6 +25,34 @@ pub struct Copied {
     pub skipped: usize,
 }
 
+impl Copied {
+    fn sent(descriptor: &Descriptor) -> Self {
+        Self {
+            sent: 1,
+            sent_bytes: descriptor.size,
+            skipped: 0,
+        }
+    }
+
+    fn skipped() -> Self {
+        Self {
+            skipped: 1,
+            ..Self::default()
+        }
+    }
+}
+
+impl std::ops::Add for Copied {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
 /// A graph, read as far as its documents: they are small, and what they point at is not read.
 #[derive(Default)]
 struct Graph {
@@ -68,34 +96,30 @@ impl Graph {
 /// Copies what `root` (a manifest or an index) points at, and `root` itself, byte for byte. Children come before their
 /// parents, so that the sink never knows a parent without its children. What the sink has is not sent.
 pub async fn copy(source: &dyn Source, sink: &dyn Sink, root: &Descriptor) -> Result<Copied, ContentError> {
-    let graph = Graph::read(source, root).await?;
-    let add = |total: Copied, one: Copied| Copied {
-        sent: total.sent + one.sent,
-        sent_bytes: total.sent_bytes + one.sent_bytes,
-        skipped: total.skipped + one.skipped,
-    };
-    let blobs = stream::iter(graph.blobs.values().map(async |descriptor| {
-        if sink.has(descriptor).await? {
-            return Ok(skipped());
-        }
-        let reader = source.read(&descriptor.digest, 0).await?;
-        sink.put(descriptor, reader).await?;
-        Ok(sent(descriptor))
-    }));
-    let mut total = blobs
+    let Graph { documents, blobs } = Graph::read(source, root).await?;
+    let mut total = stream::iter(blobs.into_values())
+        .map(|descriptor| copy_blob(source, sink, descriptor))
         .buffer_unordered(BLOBS_AT_ONCE)
-        .try_fold(Copied::default(), async |total, one| Ok(add(total, one)))
+        .try_fold(Copied::default(), async |total, one| Ok(total + one))
         .await?;
-    for (descriptor, bytes) in graph.documents.into_iter().rev() {
-        let one = if sink.has(&descriptor).await? {
-            skipped()
+    for (descriptor, bytes) in documents.into_iter().rev() {
+        if sink.has(&descriptor).await? {
+            total = total + Copied::skipped();
         } else {
             sink.put(&descriptor, Box::pin(std::io::Cursor::new(bytes))).await?;
-            sent(&descriptor)
-        };
-        total = add(total, one);
+            total = total + Copied::sent(&descriptor);
+        }
     }
     Ok(total)
+}
+
+async fn copy_blob(source: &dyn Source, sink: &dyn Sink, descriptor: Descriptor) -> Result<Copied, ContentError> {
+    if sink.has(&descriptor).await? {
+        return Ok(Copied::skipped());
+    }
+    let reader = source.read(&descriptor.digest, 0).await?;
+    sink.put(&descriptor, reader).await?;
+    Ok(Copied::sent(&descriptor))
 }
 
 /// Reads everything that `root` points at and gives all that is wrong with it: missing, wrong size, wrong digest,
@@ -105,14 +129,15 @@ pub async fn validate(source: &dyn Source, root: &Descriptor) -> Vec<ContentErro
         Ok(graph) => graph,
         Err(error) => return vec![error],
     };
-    stream::iter(graph.blobs.values().map(|descriptor| check(source, descriptor)))
+    stream::iter(graph.blobs.into_values())
+        .map(|descriptor| check(source, descriptor))
         .buffered(BLOBS_AT_ONCE)
         .filter_map(async |result| result.err())
         .collect()
         .await
 }
 
-async fn check(source: &dyn Source, descriptor: &Descriptor) -> Result<(), ContentError> {
+async fn check(source: &dyn Source, descriptor: Descriptor) -> Result<(), ContentError> {
     let mut reader = source.read(&descriptor.digest, 0).await?;
     let (mut hasher, mut size, mut buffer) = (Hasher::default(), 0, vec![0; BUFFER_BYTES]);
     loop {
@@ -121,7 +146,7 @@ async fn check(source: &dyn Source, descriptor: &Descriptor) -> Result<(), Conte
             .await
             .map_err(|e| unreadable(&descriptor.digest, e))?;
         if count == 0 {
-            return compare(descriptor, &hasher.finish(), size);
+            return compare(&descriptor, &hasher.finish(), size);
         }
         hasher.update(&buffer[..count]);
         size += count as u64;
@@ -146,21 +171,6 @@ pub(super) fn unreadable(digest: &Digest, source: std::io::Error) -> ContentErro
     ContentError::Failed {
         doing: format!("read content {digest}"),
         source: Box::new(source),
-    }
-}
-
-fn sent(descriptor: &Descriptor) -> Copied {
-    Copied {
-        sent: 1,
-        sent_bytes: descriptor.size,
-        skipped: 0,
-    }
-}
-
-fn skipped() -> Copied {
-    Copied {
-        skipped: 1,
-        ..Copied::default()
     }
 }
 

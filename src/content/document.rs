@@ -15,9 +15,9 @@ pub const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Document {
     /// A list of manifests.
-    Index(Index),
+    Index(Box<Index>),
     /// One image, or one attestation.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
 }
 
 /// Why bytes are neither a manifest nor an index.
@@ -55,8 +55,8 @@ impl Document {
             shape.manifests.is_some(),
             shape.config.is_some() || shape.layers.is_some(),
         ) {
-            (true, false) => Ok(Self::Index(serde_json::from_slice(bytes)?)),
-            (false, true) => Ok(Self::Manifest(serde_json::from_slice(bytes)?)),
+            (true, false) => Ok(Self::Index(Box::new(serde_json::from_slice(bytes)?))),
+            (false, true) => Ok(Self::Manifest(Box::new(serde_json::from_slice(bytes)?))),
             (true, true) => Err(DocumentError::Shape("both manifests and layers")),
             (false, false) => Err(DocumentError::Shape("no manifests and no layers")),
         }

@@ -1,13 +1,17 @@
 //! Replacing a whole file so that a reader, and a crash at any moment, sees the old bytes or the new ones.
 
 use super::FileError;
-use std::fs::{File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// What a new file may be used for before the user's umask takes its share.
 const MODE: u32 = 0o666;
+
+/// How often a temporary file is made again when a sweep took it in the instant between its creation and its lock.
+/// A sweep lasts milliseconds, so that a second try nearly always does.
+const CREATE_TRIES: usize = 100;
 
 /// Puts `bytes` in the place of the file `path`: temporary file beside it, fsync, rename, fsync of the directory.
 /// On an error the old file is untouched and no temporary file is left.
@@ -31,13 +35,23 @@ pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
         .map_err(|e| FileError::io("sync directory", directory, e))
 }
 
-/// A temporary file in `directory` that removes itself unless it is given its name.
-pub(super) fn temporary(directory: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(super::ingest::PREFIX)
-        .suffix(super::ingest::SUFFIX)
-        .permissions(Permissions::from_mode(MODE))
-        .tempfile_in(directory)
+/// A temporary file in `directory` that removes itself unless it is given its name. It is locked, which is how
+/// [`super::sweep`] knows that its writer lives.
+pub(super) fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    for _ in 0..CREATE_TRIES {
+        let file = tempfile::Builder::new()
+            .prefix(super::ingest::PREFIX)
+            .suffix(super::ingest::SUFFIX)
+            .permissions(Permissions::from_mode(MODE))
+            .tempfile_in(directory)?;
+        match file.as_file().try_lock() {
+            // A sweep that was quicker has unlinked the file.
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    Err(io::Error::other("temporary files are removed as soon as they are made"))
 }
 
 fn parent(path: &Path) -> &Path {

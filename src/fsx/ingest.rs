@@ -5,17 +5,12 @@
 
 use super::{FileError, atomic};
 use sha2::{Digest as _, Sha256};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 pub(super) const PREFIX: &str = ".lkpkg-";
 pub(super) const SUFFIX: &str = ".tmp";
-
-/// How often a temporary file is made again when a sweep took it in the instant between its creation and its lock.
-/// A sweep lasts milliseconds, so that a second try nearly always does.
-const CREATE_TRIES: usize = 100;
 
 /// What the bytes have to be.
 #[derive(Clone, Debug)]
@@ -39,7 +34,7 @@ impl Ingest {
     /// Begins a file in `directory`.
     pub fn create(directory: &Path, expected: Expected) -> Result<Self, FileError> {
         Ok(Self {
-            file: locked_temporary(directory).map_err(|e| FileError::io("create a file in", directory, e))?,
+            file: atomic::temporary(directory).map_err(|e| FileError::io("create a file in", directory, e))?,
             directory: directory.to_owned(),
             expected,
             hasher: Sha256::new(),
@@ -86,19 +81,6 @@ impl Ingest {
     }
 }
 
-fn locked_temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
-    for _ in 0..CREATE_TRIES {
-        let file = atomic::temporary(directory)?;
-        match file.as_file().try_lock() {
-            // A sweep that was quicker has unlinked the file.
-            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
-            Ok(()) | Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(e)) => return Err(e),
-        }
-    }
-    Err(io::Error::other("temporary files are removed as soon as they are made"))
-}
-
 /// Whether a file of this name is a temporary one of this module.
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
@@ -125,6 +107,11 @@ pub fn sweep(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
     }
     removed.sort();
     Ok(removed)
+}
+
+/// Whether the temporary file `path` is there and its writer is dead.
+pub fn is_abandoned(path: &Path) -> bool {
+    abandoned(path).is_some()
 }
 
 fn abandoned(path: &Path) -> Option<File> {

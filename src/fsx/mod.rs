@@ -8,7 +8,7 @@ mod lock;
 mod walk;
 
 pub use atomic::{replace, sync_directory};
-pub use ingest::{Expected, Ingest, is_temporary, sweep};
+pub use ingest::{Expected, Ingest, is_abandoned, is_temporary, sweep};
 pub use lock::{FileLock, RecordLock};
 pub use walk::{Entry, walk};
 
