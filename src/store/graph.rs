@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Reach {
     /// What is needed, with the size that its descriptor states; there or not.
     pub(super) blobs: BTreeMap<Digest, u64>,
+    /// Documents that are there and can be read.
+    pub(super) documents: BTreeSet<Digest>,
     /// Documents that are not there, so that what is below them is not known.
     pub(super) missing: BTreeSet<Digest>,
     /// Documents that cannot be read, and why.
@@ -29,7 +31,10 @@ impl Inner {
                 continue;
             }
             match self.document(&digest) {
-                Ok(Some((_, document))) => pending.extend(document.children().into_iter().cloned()),
+                Ok(Some((_, document))) => {
+                    pending.extend(document.children().into_iter().cloned());
+                    reach.documents.insert(digest);
+                }
                 Ok(None) => drop(reach.missing.insert(digest)),
                 Err(StoreError::Damaged { reason, .. }) => drop(reach.unreadable.insert(digest, reason)),
                 Err(error) => return Err(error),

@@ -407,3 +407,6 @@ fn in_archive(error: StoreError) -> StoreError {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

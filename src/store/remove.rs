@@ -18,8 +18,8 @@ pub struct Removal {
     pub blobs: Vec<Digest>,
     /// Their sizes, in bytes.
     pub freed: u64,
-    /// Names that still need a part of what the removed names needed, sorted: `name:tag-arch` and `name:tag` share
-    /// nearly everything, for example.
+    /// Names that still point at an image that a removed name pointed at, sorted: `name:tag-arch` and `name:tag` do, for
+    /// example.
     pub kept_by: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Store {
 impl Inner {
     /// The caller has seen to it that nobody else has the store open.
     fn remove(&self, names: BTreeSet<String>) -> Result<Removal, StoreError> {
-        let (gone, left) = self.update_index(|index| {
+        let kept_by = self.update_index(|index| {
             let is_named = |entry: &Descriptor| entry.ref_name().is_some_and(|name| names.contains(name));
             let (gone, left): (Vec<_>, Vec<_>) = index.manifests.iter().cloned().partition(is_named);
             let found: BTreeSet<&str> = gone.iter().filter_map(Descriptor::ref_name).collect();
@@ -56,10 +56,10 @@ impl Inner {
             // Before anything is changed: what a damaged manifest needs is not known.
             self.needed(&left)?;
             index.manifests.clone_from(&left);
-            Ok((gone, left))
+            self.sharing(&gone, &left)
         })?;
         let mut removal = self.collect_locked()?;
-        removal.kept_by = self.sharing(&gone, &left)?;
+        removal.kept_by = kept_by;
         removal.names = names.into_iter().collect();
         Ok(removal)
     }
@@ -115,12 +115,11 @@ impl Inner {
     }
 
     fn sharing(&self, gone: &[Descriptor], left: &[Descriptor]) -> Result<Vec<String>, StoreError> {
-        // What is gone is known as far as its blobs are still there, which is as far as it is shared.
-        let freed: BTreeSet<Digest> = self.reach(gone)?.blobs.into_keys().collect();
+        let images = self.reach(gone)?.documents;
         let mut names = Vec::new();
         for entry in left {
-            let shares = self.reach([entry])?.blobs.keys().any(|digest| freed.contains(digest));
-            names.extend(entry.ref_name().filter(|_| shares).map(str::to_owned));
+            let is_sharing = !images.is_disjoint(&self.reach([entry])?.documents);
+            names.extend(entry.ref_name().filter(|_| is_sharing).map(str::to_owned));
         }
         names.sort();
         Ok(names)

@@ -1,1 +1,3 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
+
+mod store;

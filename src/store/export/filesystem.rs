@@ -193,17 +193,18 @@ impl Meta {
             EntryType::GNUSparse | EntryType::Continuous => EntryType::Regular,
             kind => kind,
         });
-        header.set_mode(old.mode()? & 0o7777);
-        header.set_uid(old.uid()?);
-        header.set_gid(old.gid()?);
-        header.set_mtime(old.mtime()?);
+        // A field that was left empty is 0 to the tools that write layers.
+        header.set_mode(old.mode().unwrap_or_default() & 0o7777);
+        header.set_uid(old.uid().unwrap_or_default());
+        header.set_gid(old.gid().unwrap_or_default());
+        header.set_mtime(old.mtime().unwrap_or_default());
         header.set_size(match old.entry_type() {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => entry.size(),
             _ => 0,
         });
-        if let (Some(major), Some(minor)) = (old.device_major()?, old.device_minor()?) {
-            header.set_device_major(major)?;
-            header.set_device_minor(minor)?;
+        if matches!(old.entry_type(), EntryType::Char | EntryType::Block) {
+            header.set_device_major(old.device_major()?.unwrap_or_default())?;
+            header.set_device_minor(old.device_minor()?.unwrap_or_default())?;
         }
         // Names of users longer than their field cannot have come from one.
         let _ = old

@@ -142,3 +142,6 @@ fn failed(error: io::Error) -> StoreError {
         Err(error) => StoreError::Output(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
