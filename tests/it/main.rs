@@ -1,3 +1,4 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
+mod servers;
 mod store;

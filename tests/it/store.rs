@@ -3,10 +3,11 @@
 //! Some tests run this test program again as a process of its own: [`child_process`] is what it does then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use crate::servers::server;
 use lkpkg::content::Sink;
 use lkpkg::event::CancellationToken;
 use lkpkg::fsx::RecordLock;
-use lkpkg::oci::{Descriptor, Index, Platform, media_type};
+use lkpkg::oci::{Descriptor, Hasher, Index, Platform, media_type};
 use lkpkg::store::{ExportFormat, ExportOptions, ImportOptions, Store, StoreError};
 use serde_json::json;
 use std::fs;
@@ -33,6 +34,9 @@ async fn child_process() {
     } else if role == "keep writing" {
         println!("\nready");
         write_names(directory, &std::process::id().to_string(), usize::MAX).await;
+    } else if role == "move a big image" {
+        move_a_big_image(directory).await;
+        println!("\nready");
     } else if role == "hold linuxkit's lock" {
         let _lock = RecordLock::exclusive(&directory.join(".lock"), WAIT).unwrap();
         println!("\nready");
@@ -80,7 +84,6 @@ async fn put(store: &Store, media_type: &str, bytes: Vec<u8>) -> Descriptor {
 
 /// An image whose layer is a tar file with one file of this content.
 async fn image(store: &Store, architecture: &str, content: &[u8]) -> Descriptor {
-    let config = json!({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}, "config": {}});
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
@@ -92,7 +95,7 @@ async fn image(store: &Store, architecture: &str, content: &[u8]) -> Descriptor 
     let layer = put(store, media_type::LAYER, tar.into_inner().unwrap()).await;
     let config = json!({
         "architecture": architecture, "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest]}, "from": config["os"],
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
     });
     let config = put(store, media_type::CONFIG, config.to_string().into_bytes()).await;
     let manifest = json!({
@@ -130,6 +133,78 @@ async fn eight_processes_lose_no_name() {
     assert_clean(&store).await;
 }
 
+/// Far more than may be in memory, and little enough for a test.
+const BIG_BYTES: u64 = 256 << 20;
+/// What the issue allows for an image of 1 GiB, in KiB.
+const RESIDENT_KIB_MAX: u64 = 64 << 10;
+
+/// Imports an image of [`BIG_BYTES`] and exports it in every format, and looks at how much memory that took.
+async fn move_a_big_image(directory: &Path) {
+    let path = directory.join("big");
+    let mut file = fs::File::create(&path).unwrap();
+    let mut tar = tar::Builder::new(&mut file);
+    let mut header = tar::Header::new_ustar();
+    header.set_size(BIG_BYTES);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "zeros", std::io::repeat(0).take(BIG_BYTES))
+        .unwrap();
+    tar.into_inner().unwrap();
+    let store = Store::open(&directory.join("from")).unwrap();
+    let (mut hasher, mut size, mut buffer) = (Hasher::default(), 0, vec![0; 1 << 20]);
+    let mut file = fs::File::open(&path).unwrap();
+    while let count @ 1.. = file.read(&mut buffer).unwrap() {
+        hasher.update(&buffer[..count]);
+        size += count as u64;
+    }
+    let layer = Descriptor::new(media_type::LAYER, hasher.finish(), size);
+    let reader = tokio::fs::File::open(&path).await.unwrap();
+    store.put(&layer, Box::pin(reader)).await.unwrap();
+    let config = put(
+        &store,
+        media_type::CONFIG,
+        br#"{"os":"linux","architecture":"amd64"}"#.to_vec(),
+    )
+    .await;
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": [layer]});
+    let manifest = put(&store, media_type::MANIFEST, manifest.to_string().into_bytes()).await;
+    store.merge_platforms(&NAME.parse().unwrap(), &manifest).await.unwrap();
+    for format in [ExportFormat::Filesystem, ExportFormat::Docker, ExportFormat::Oci] {
+        let options = ExportOptions {
+            format,
+            platform: None,
+            name: None,
+        };
+        let output = fs::File::create(&path).unwrap();
+        let cancel = CancellationToken::new();
+        let platform = ExportOptions {
+            platform: Some(Platform::linux("amd64")),
+            ..options
+        };
+        store
+            .export(&NAME.parse().unwrap(), &platform, output, &cancel)
+            .await
+            .unwrap();
+    }
+    let other = Store::open(&directory.join("to")).unwrap();
+    let input = fs::File::open(&path).unwrap();
+    let cancel = CancellationToken::new();
+    other.import(input, &ImportOptions::default(), &cancel).await.unwrap();
+    assert_clean(&other).await;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("resident at most: {peak} KiB");
+    assert!(peak < RESIDENT_KIB_MAX, "{peak} KiB");
+}
+
+#[tokio::test]
+async fn a_big_image_passes_through_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = start("move a big image", directory.path()).wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("\nready"), "{text}");
+}
+
 #[tokio::test]
 async fn killed_at_any_moment_a_writer_leaves_a_valid_store() {
     let directory = tempfile::tempdir().unwrap();
@@ -137,7 +212,7 @@ async fn killed_at_any_moment_a_writer_leaves_a_valid_store() {
     for round in 0..25_u64 {
         let mut child = start_and_wait_until_ready("keep writing", directory.path());
         // Any moment will do: these are spread over several writes.
-        std::thread::sleep(Duration::from_micros(1_700 * round + 137 * (round % 7)));
+        std::thread::sleep(Duration::from_micros(8_700 * round + 137 * (round % 7)));
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open_within(directory.path(), WAIT).unwrap();
@@ -165,11 +240,6 @@ async fn whoever_holds_the_store_is_named() {
         let error = if is_removal {
             store.remove(&[NAME.to_owned()]).await.unwrap_err()
         } else {
-            store
-                .merge_platforms(&NAME.parse().unwrap(), &image)
-                .await
-                .map(drop)
-                .unwrap_or(());
             store
                 .merge_platforms(&"org/new:1".parse().unwrap(), &image)
                 .await
@@ -307,6 +377,49 @@ async fn a_store_of_linuxkit_is_read_and_added_to() {
     // What we do not know is kept.
     let index = fs::read_to_string(directory.path().join("index.json")).unwrap();
     assert!(index.contains("foreign-annotation"), "{index}");
+}
+
+/// What BuildKit's own client exports, with provenance: the index is not at the top, names are containerd's.
+#[tokio::test]
+async fn an_archive_of_buildkit_is_imported() {
+    let Some(address) = server("LKPKG_TEST_BUILDKIT") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("out.tar");
+    fs::write(directory.path().join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    // buildctl stands beside buildkitd.
+    let buildctl = std::env::var_os("LKPKG_BUILDKITD")
+        .map(|path| Path::new(&path).with_file_name("buildctl"))
+        .unwrap_or_else(|| "buildctl".into());
+    let local = |name: &str| format!("{name}={}", directory.path().display());
+    let status = Command::new(buildctl)
+        .args(["--addr", &address, "build", "--frontend", "dockerfile.v0"])
+        .args([
+            "--opt",
+            "platform=linux/amd64,linux/arm64",
+            "--opt",
+            "attest:provenance=mode=min",
+        ])
+        .args(["--local", &local("context"), "--local", &local("dockerfile")])
+        .args(["--output", &format!("type=oci,name={NAME},dest={}", archive.display())])
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    let store = Store::open(&directory.path().join("store")).unwrap();
+    let cancel = CancellationToken::new();
+    let input = fs::File::open(&archive).unwrap();
+    let imported = store.import(input, &ImportOptions::default(), &cancel).await.unwrap();
+    assert_eq!(imported.images[0].0, NAME);
+    let merged = store
+        .merge_platforms(&"org/merged:1".parse().unwrap(), &imported.images[0].1)
+        .await
+        .unwrap();
+    let platforms = [Platform::linux("amd64"), Platform::linux("arm64")];
+    assert_eq!(store.platforms_of("docker.io/org/merged:1").unwrap(), platforms);
+    let (_, document) = lkpkg::content::read_document(&store, &merged).await.unwrap();
+    assert_eq!(document.children().len(), 4, "two images, and what is attested of each");
+    assert_clean(&store).await;
 }
 
 /// skopeo's output, or None after a SKIP line.
