@@ -1,6 +1,7 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
-mod builder;
 mod build;
+mod builder;
 mod filesync;
 mod servers;
+mod store;
