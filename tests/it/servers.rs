@@ -10,7 +10,9 @@ pub fn server(variable: &str) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        skip(&format!("SKIP {test}: {variable} is not set; scripts/test starts the servers"));
+        skip(&format!(
+            "SKIP {test}: {variable} is not set; scripts/test starts the servers"
+        ));
     }
     value
 }
