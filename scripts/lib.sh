@@ -143,8 +143,8 @@ debian_download() {
 wheel() {
   local directory=$1 package=$2
   python3 -m pip --version >/dev/null 2>&1 || need /usr/bin/pip3=python3-pip
-  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$directory/.wheel" "$package"
-  python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$directory"/.wheel/*.whl "$directory"
+  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$directory/.wheel" "$package" || return
+  python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$directory"/.wheel/*.whl "$directory" || return
   rm -rf "$directory/.wheel"
 }
 
@@ -187,4 +187,11 @@ until_true() {
     [ "$SECONDS" -lt "$deadline" ] || return 1
     sleep 0.1
   done
+}
+
+# What cargo needs besides Rust: a C compiler for libgit2 and zstd, make and git for the tests.
+build_tools() {
+  has cargo || PATH=$PATH:$HOME/.cargo/bin
+  has cargo || die "Rust is missing: install it with rustup"
+  need cc=gcc /usr/include/stdio.h=libc6-dev make=make git=git
 }
