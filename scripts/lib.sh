@@ -52,17 +52,19 @@ host_arch() {
 need() {
   local pair missing=()
   for pair in "$@"; do
-    has "${pair%%=*}" || [ -e "${pair%%=*}" ] || missing+=("${pair#*=}")
+    if has "${pair%%=*}" || [ -e "${pair%%=*}" ] || [[ " ${missing[*]} " == *" ${pair#*=} "* ]]; then continue; fi
+    missing+=("${pair#*=}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   has apt-get || die "missing here: ${missing[*]}; install them, there is no apt-get on this machine"
   say "installing ${missing[*]}"
-  # One at a time, whoever else runs these scripts; apt has a lock of its own, and waits for it here.
-  apt_install "${missing[@]}" || {
+  # Fails where apt has no lists yet, or old ones.
+  apt_install "${missing[@]}" 2>/dev/null || {
     as_root apt-get -qq update && apt_install "${missing[@]}"
   } || die "could not install ${missing[*]}"
 }
 
+# Waits for whoever else installs.
 apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
     install "$@" >/dev/null
