@@ -5,8 +5,6 @@ use super::expand::{Lexer, Variables};
 
 /// A Dockerfile cut into instructions.
 pub(super) struct File {
-    /// `# syntax=`, first word, and its line.
-    pub(super) syntax: Option<(String, u32)>,
     /// `\`, or a backtick by `# escape=`.
     pub(super) escape: char,
     pub(super) instructions: Vec<Instruction>,
@@ -96,6 +94,19 @@ fn directive(line: &str) -> Option<(String, &str)> {
     (matches!(name.as_str(), "syntax" | "escape" | "check") && !value.is_empty()).then_some((name, value))
 }
 
+/// The image of `# syntax=`, and its line.
+pub(super) fn syntax(text: &str) -> Option<(String, u32)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut directives = Directives::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        // What is wrong with a directive is said when the file is parsed.
+        if directives.take(line.trim_start(), number).is_err() || directives.is_over {
+            break;
+        }
+    }
+    directives.syntax
+}
+
 /// Cuts a Dockerfile into its instructions.
 pub(super) fn parse(text: &str) -> Result<File, DockerfileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -136,7 +147,6 @@ pub(super) fn parse(text: &str) -> Result<File, DockerfileError> {
         instructions.push(instruction);
     }
     Ok(File {
-        syntax: directives.syntax,
         escape: directives.escape.unwrap_or('\\'),
         instructions,
     })

@@ -13,6 +13,9 @@ use super::Package;
 use super::error::{Diagnostic, PackageError, Position};
 use std::collections::BTreeMap;
 
+/// What every name of Docker's own frontend contains, mirrored or not.
+const STANDARD_FRONTEND: &str = "docker/dockerfile";
+
 /// An image that a Dockerfile names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageReference {
@@ -67,10 +70,17 @@ impl ImageReference {
 ///
 /// # Errors
 /// What BuildKit refuses as well, as far as it concerns names: an unknown instruction, a FROM without exactly one name, a
-/// broken substitution, an unterminated heredoc, a variable in `COPY --from`, a stage number that does not exist.
+/// broken substitution, an unterminated heredoc, a variable in `COPY --from`, a stage number that does not exist. A file for
+/// a frontend other than Docker's is never refused: what it names beyond that frontend is told only as far as it reads
+/// like a Dockerfile.
 pub fn references(text: &str, build_args: &BTreeMap<String, String>) -> Result<Vec<ImageReference>, DockerfileError> {
-    let file = instruction::parse(text)?;
-    stages::references(&file, build_args)
+    let frontend = stages::frontend(text, build_args);
+    let found = instruction::parse(text).and_then(|file| stages::references(&file, build_args, frontend.clone()));
+    match (found, frontend) {
+        // Another frontend may read another language.
+        (Err(_), Some(frontend)) if !frontend.name.contains(STANDARD_FRONTEND) => Ok(vec![frontend]),
+        (found, _) => found,
+    }
 }
 
 /// [`references`] of a package's Dockerfile.

@@ -1,7 +1,7 @@
 //! Instructions → images: which names are stages, which are images, with ARGs filled in.
 
 use super::expand::{Lexer, Variables};
-use super::instruction::{File, Instruction, error, instruction};
+use super::instruction::{self, File, Instruction, error};
 use super::{DockerfileError, ImageReference, Kind};
 use crate::oci::Reference;
 use std::collections::BTreeMap;
@@ -20,12 +20,13 @@ struct Stage<'f> {
     instructions: Vec<&'f Instruction>,
 }
 
-/// The images that `file` names, by line.
+/// The images that `file` names, by line, after the frontend that reads it.
 pub(super) fn references(
     file: &File,
     build_args: &BTreeMap<String, String>,
+    frontend: Option<ImageReference>,
 ) -> Result<Vec<ImageReference>, DockerfileError> {
-    let mut found = syntax(file, build_args);
+    let mut found = Vec::from_iter(frontend);
     let stages = stages(file, build_args)?;
     for (index, stage) in stages.iter().enumerate() {
         if stage.parent.is_none() && stage.base.name != SCRATCH {
@@ -34,7 +35,7 @@ pub(super) fn references(
         let is_parent = stages[index + 1..].iter().any(|later| later.parent == Some(index));
         for step in &stage.instructions {
             let trigger = match step.keyword.as_str() {
-                "ONBUILD" => Some(instruction(&step.arguments, file.escape, step.line)?),
+                "ONBUILD" => Some(instruction::instruction(&step.arguments, file.escape, step.line)?),
                 _ => None,
             };
             match &trigger {
@@ -54,17 +55,16 @@ pub(super) fn references(
 }
 
 /// The frontend, from the build args or from the file's first lines.
-fn syntax(file: &File, build_args: &BTreeMap<String, String>) -> Vec<ImageReference> {
+pub(super) fn frontend(text: &str, build_args: &BTreeMap<String, String>) -> Option<ImageReference> {
     let given = build_args.get(SYNTAX_ARGUMENT).filter(|image| !image.is_empty());
     let given = given.map(|image| (image.split(' ').next().unwrap_or_default().to_owned(), 1));
-    let found = given.or_else(|| file.syntax.clone());
-    let reference = |(name, line)| ImageReference {
+    let (name, line) = given.or_else(|| instruction::syntax(text))?;
+    Some(ImageReference {
         name,
         line,
         kind: Kind::Syntax,
         platform: None,
-    };
-    found.map(reference).into_iter().collect()
+    })
 }
 
 fn stages<'f>(file: &'f File, build_args: &BTreeMap<String, String>) -> Result<Vec<Stage<'f>>, DockerfileError> {

@@ -179,6 +179,10 @@ fn what_buildkit_refuses_is_refused_with_its_line() {
     ] {
         assert_eq!(shown(text, &[]), [message], "{text}");
     }
+    let foreign = "# syntax=example.com/own:1\ntarget: x\n";
+    assert_eq!(shown(foreign, &[]), ["1 Syntax example.com/own:1"]);
+    let standard = "# syntax=mirror.example/docker/dockerfile:1\ntarget: x\n";
+    assert_eq!(shown(standard, &[]), ["line 2: unknown instruction target:"]);
     let bad_name = shown("FROM a\nFROM Up/Case:x", &[]);
     assert!(
         bad_name[0].starts_with("line 2: \"Up/Case:x\" is not an image name"),
