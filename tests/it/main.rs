@@ -3,5 +3,7 @@
 mod build;
 mod builder;
 mod filesync;
+mod house;
+mod program;
 mod servers;
 mod store;
