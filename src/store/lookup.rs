@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// there, or only in part, is not found, which is no error; what is damaged is one.
 pub struct View<'a> {
     inner: &'a Inner,
-    index: Index,
+    pub(super) index: Index,
 }
 
 /// The part of an image's configuration that says what it runs on.
@@ -130,6 +130,12 @@ impl View<'_> {
         Ok(found.filter(|entry| matches!(self.inner.blob_size(&entry.digest), Ok(Some(_)))))
     }
 
+    /// The platforms that an entry lists images for, whether they are here or not. Sorted.
+    pub(super) fn listed_platforms(&self, entry: &Descriptor) -> Result<Vec<Platform>, StoreError> {
+        let index = self.inner.index_of(entry)?;
+        Ok(index.map(|index| merge::platforms(&index)).unwrap_or_default())
+    }
+
     /// What the reference means: the content of its digest, where it has one and that is here, else what its name points
     /// at.
     pub fn find(&self, reference: &Reference) -> Result<Option<Descriptor>, StoreError> {
@@ -142,9 +148,12 @@ impl View<'_> {
     /// The platforms for which `name` is completely here: manifest, configuration and every layer in its full length.
     /// Nothing is hashed but manifests. Sorted.
     pub fn platforms_of(&self, name: &str) -> Result<Vec<Platform>, StoreError> {
-        let Some(root) = self.entry(name) else {
-            return Ok(Vec::new());
-        };
+        self.entry(name)
+            .map_or(Ok(Vec::new()), |root| self.complete_platforms(root))
+    }
+
+    /// [`Self::platforms_of`] for an entry that may have no name.
+    pub(super) fn complete_platforms(&self, root: &Descriptor) -> Result<Vec<Platform>, StoreError> {
         let Some(mut index) = self.inner.index_of(root)? else {
             return Ok(Vec::new());
         };
