@@ -126,8 +126,7 @@ impl View<'_> {
 
     /// What `name` points at, when that is here.
     pub fn resolve(&self, name: &str) -> Result<Option<Descriptor>, StoreError> {
-        let found = self.entry(name).cloned();
-        Ok(found.filter(|entry| matches!(self.inner.blob_size(&entry.digest), Ok(Some(_)))))
+        self.entry(name).map_or(Ok(None), |entry| self.if_here(entry))
     }
 
     /// The platforms that an entry lists images for, whether they are here or not. Sorted.
@@ -136,7 +135,7 @@ impl View<'_> {
         Ok(index.map(|index| merge::platforms(&index)).unwrap_or_default())
     }
 
-    /// What the reference means: the content of its digest, where it has one and that is here, else what its name points
+    /// What the reference means, when that is here: the content of its digest where it has one, else what its name points
     /// at.
     pub fn find(&self, reference: &Reference) -> Result<Option<Descriptor>, StoreError> {
         match reference.digest() {
@@ -187,9 +186,13 @@ impl View<'_> {
         self.index.manifests.iter().find(|entry| entry.ref_name() == Some(name))
     }
 
+    fn if_here(&self, entry: &Descriptor) -> Result<Option<Descriptor>, StoreError> {
+        Ok(self.inner.blob_size(&entry.digest)?.map(|_| entry.clone()))
+    }
+
     fn by_digest(&self, digest: &Digest) -> Result<Option<Descriptor>, StoreError> {
         if let Some(entry) = self.index.manifests.iter().find(|entry| entry.digest == *digest) {
-            return Ok(Some(entry.clone()).filter(|_| matches!(self.inner.blob_size(digest), Ok(Some(_)))));
+            return self.if_here(entry);
         }
         // Not a root of its own: the manifest of one platform, for example.
         let document = self.inner.document(digest)?;
