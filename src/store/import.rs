@@ -38,7 +38,9 @@ pub struct Imported {
 
 impl Store {
     /// Imports an OCI layout in a tar file (plain, gzip or zstd), or what `docker save` of version 25 or later writes.
-    /// Reads `input` once, to its end.
+    /// Reads `input` once, to its end; cancelling is noticed between two reads.
+    ///
+    /// When it fails, what it wrote is removed again: do not write through a clone of this store at the same time.
     pub async fn import<R: Read + Send + 'static>(
         &self,
         input: R,
@@ -180,7 +182,13 @@ impl<'a> Import<'a> {
             }
             let digest = &descriptor.digest;
             let path = directory.join("blobs").join(digest.algorithm()).join(digest.hex());
-            self.take_blob(digest, descriptor.size, &mut open(&path)?)?;
+            let mut file = match File::open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return Err(import_error(format!("it needs {digest}, which is not in it")));
+                }
+                file => file.map_err(|e| StoreError::io("open", &path, e))?,
+            };
+            self.take_blob(digest, descriptor.size, &mut file)?;
             if crate::content::Document::is_type(&descriptor.media_type)
                 && let Some((_, document)) = self.store.document(digest)?
             {

@@ -1,6 +1,6 @@
 //! What is in the store, and how much room it takes.
 
-use super::{Inner, Store, StoreError, merge};
+use super::{Inner, Store, StoreError};
 use crate::oci::{Digest, Platform};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,27 +59,16 @@ impl Store {
 impl Inner {
     fn list(&self) -> Result<Vec<StoredImage>, StoreError> {
         let view = self.view()?;
-        let index = self.read_index()?;
         let mut images = Vec::new();
-        for entry in &index.manifests {
-            let name = entry.ref_name().unwrap_or_default().to_owned();
+        for entry in &view.index.manifests {
             let reach = self.reach([entry])?;
-            // A damaged image is listed all the same; `verify` says what is wrong with it.
-            let platforms = match self.index_of(entry) {
-                Ok(index) => index.map(|index| merge::platforms(&index)).unwrap_or_default(),
-                Err(StoreError::Damaged { .. }) => Vec::new(),
-                Err(error) => return Err(error),
-            };
             images.push(StoredImage {
-                complete: match view.platforms_of(&name) {
-                    Err(StoreError::Damaged { .. }) => Vec::new(),
-                    result => result?,
-                },
+                name: entry.ref_name().unwrap_or_default().to_owned(),
                 digest: entry.digest.clone(),
                 media_type: entry.media_type.clone(),
+                platforms: known(view.listed_platforms(entry))?,
+                complete: known(view.complete_platforms(entry))?,
                 size: self.sizes(reach.blobs.keys())?.values().sum(),
-                platforms,
-                name,
             });
         }
         images.sort_by(|a, b| (&a.name, &a.digest).cmp(&(&b.name, &b.digest)));
@@ -149,5 +138,13 @@ impl Inner {
             }
         }
         Ok(blobs)
+    }
+}
+
+/// A damaged image is listed all the same; `verify` says what is wrong with it.
+fn known(platforms: Result<Vec<Platform>, StoreError>) -> Result<Vec<Platform>, StoreError> {
+    match platforms {
+        Err(StoreError::Damaged { .. }) => Ok(Vec::new()),
+        other => other,
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// there, or only in part, is not found, which is no error; what is damaged is one.
 pub struct View<'a> {
     inner: &'a Inner,
-    index: Index,
+    pub(super) index: Index,
 }
 
 /// The part of an image's configuration that says what it runs on.
@@ -126,11 +126,16 @@ impl View<'_> {
 
     /// What `name` points at, when that is here.
     pub fn resolve(&self, name: &str) -> Result<Option<Descriptor>, StoreError> {
-        let found = self.entry(name).cloned();
-        Ok(found.filter(|entry| matches!(self.inner.blob_size(&entry.digest), Ok(Some(_)))))
+        self.entry(name).map_or(Ok(None), |entry| self.if_here(entry))
     }
 
-    /// What the reference means: the content of its digest, where it has one and that is here, else what its name points
+    /// The platforms that an entry lists images for, whether they are here or not. Sorted.
+    pub(super) fn listed_platforms(&self, entry: &Descriptor) -> Result<Vec<Platform>, StoreError> {
+        let index = self.inner.index_of(entry)?;
+        Ok(index.map(|index| merge::platforms(&index)).unwrap_or_default())
+    }
+
+    /// What the reference means, when that is here: the content of its digest where it has one, else what its name points
     /// at.
     pub fn find(&self, reference: &Reference) -> Result<Option<Descriptor>, StoreError> {
         match reference.digest() {
@@ -142,9 +147,12 @@ impl View<'_> {
     /// The platforms for which `name` is completely here: manifest, configuration and every layer in its full length.
     /// Nothing is hashed but manifests. Sorted.
     pub fn platforms_of(&self, name: &str) -> Result<Vec<Platform>, StoreError> {
-        let Some(root) = self.entry(name) else {
-            return Ok(Vec::new());
-        };
+        self.entry(name)
+            .map_or(Ok(Vec::new()), |root| self.complete_platforms(root))
+    }
+
+    /// [`Self::platforms_of`] for an entry that may have no name.
+    pub(super) fn complete_platforms(&self, root: &Descriptor) -> Result<Vec<Platform>, StoreError> {
         let Some(mut index) = self.inner.index_of(root)? else {
             return Ok(Vec::new());
         };
@@ -178,9 +186,13 @@ impl View<'_> {
         self.index.manifests.iter().find(|entry| entry.ref_name() == Some(name))
     }
 
+    fn if_here(&self, entry: &Descriptor) -> Result<Option<Descriptor>, StoreError> {
+        Ok(self.inner.blob_size(&entry.digest)?.map(|_| entry.clone()))
+    }
+
     fn by_digest(&self, digest: &Digest) -> Result<Option<Descriptor>, StoreError> {
         if let Some(entry) = self.index.manifests.iter().find(|entry| entry.digest == *digest) {
-            return Ok(Some(entry.clone()).filter(|_| matches!(self.inner.blob_size(digest), Ok(Some(_)))));
+            return self.if_here(entry);
         }
         // Not a root of its own: the manifest of one platform, for example.
         let document = self.inner.document(digest)?;
