@@ -396,6 +396,16 @@ impl Contained {
         format!("{:?}", volume.created_at)
     }
 
+    /// Another name for the same image.
+    async fn other_image(&self) -> String {
+        let tag = TagImageOptionsBuilder::default()
+            .repo("lkpkg-it/buildkit")
+            .tag("other")
+            .build();
+        self.docker.tag_image(DEFAULT_IMAGE, Some(tag)).await.expect("a tag");
+        "lkpkg-it/buildkit:other".into()
+    }
+
     /// A container of our builder's name that someone else made.
     async fn create_foreign(&self, is_privileged: bool, labels: HashMap<String, String>) {
         let body = ContainerCreateBody {
@@ -450,12 +460,7 @@ async fn a_container_is_created_kept_started_and_replaced() {
     assert_ne!(restarted, created);
     assert_eq!(here.volume_created().await, volume, "a restart keeps the state");
 
-    let tag = TagImageOptionsBuilder::default()
-        .repo("lkpkg-it/buildkit")
-        .tag("other")
-        .build();
-    here.docker.tag_image(DEFAULT_IMAGE, Some(tag)).await.expect("a tag");
-    here.config.image = "lkpkg-it/buildkit:other".into();
+    here.config.image = here.other_image().await;
     // The times of volumes are whole seconds.
     tokio::time::sleep(Duration::from_secs(1)).await;
     here.endpoint().await.expect("replaced");
@@ -488,6 +493,23 @@ async fn no_container_is_started_before_it_has_its_configuration() {
     let id = here.id().await;
     ask_at_once(&here).await.iter().for_each(assert_configured);
     assert_eq!(here.id().await, id);
+    here.end().await;
+}
+
+#[tokio::test]
+async fn a_container_is_replaced_once_however_many_ask() {
+    let Some(mut here) = Contained::new("replace-race") else {
+        return;
+    };
+    here.endpoint().await.expect("an endpoint");
+    here.config.image = here.other_image().await;
+    ask_at_once(&here).await.iter().for_each(assert_works);
+    let volume = here
+        .docker
+        .inspect_volume(&format!("{}-state", here.config.name))
+        .await
+        .expect("a volume");
+    assert_eq!(volume.labels.get("lkpkg.builder.image"), Some(&here.config.image));
     here.end().await;
 }
 
