@@ -11,6 +11,7 @@ use lkpkg::builder::{self, BuilderConfig, BuilderError, DEFAULT_IMAGE, Endpoint,
 use lkpkg::event::{CancellationToken, Events};
 use lkpkg::oci::Platform;
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -244,6 +245,39 @@ async fn local_is_started_anew_when_its_supervisor_was_killed() {
     let pid = here.pid();
     drop((first, second));
     here.end(&[pid]).await;
+}
+
+#[tokio::test]
+async fn local_takes_what_its_daemon_started_with_it() {
+    let Some(mut here) = Here::new("state") else { return };
+    // As the container of a build does: a process in a session of its own, whose parent dies first.
+    let (wrapper, left) = (
+        here.directory.path().join("wrapper"),
+        here.directory.path().join("left"),
+    );
+    let program = here.local.buildkitd.replace(wrapper.clone()).expect("a program");
+    let script = format!(
+        "#!/bin/sh\nsetsid sleep 1000 &\necho $! >{}\nexec {} \"$@\"\n",
+        left.display(),
+        program.display()
+    );
+    std::fs::write(&wrapper, script).expect("a script");
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    for kill in [false, true] {
+        let endpoint = here.endpoint().await.expect("an endpoint");
+        let left: i32 = std::fs::read_to_string(&left)
+            .expect("a file")
+            .trim()
+            .parse()
+            .expect("a process ID");
+        let supervisor = here.supervisor();
+        assert!(is_alive(left));
+        if kill {
+            kill_9(here.pid());
+        }
+        drop(endpoint);
+        until("all are gone", || !is_alive(left) && !is_alive(supervisor)).await;
+    }
 }
 
 #[tokio::test]
