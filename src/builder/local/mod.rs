@@ -5,8 +5,8 @@
 //!   └── one control connection while it works ──▶┘  the last one closed + idle time → both end
 //! ```
 //!
-//! Whether the daemon that runs is the one that is wanted is decided by [`decide`], purely. The supervisor is
-//! [`supervise()`]; the two talk as [`talk`] says. Nothing here looks at the environment: the caller finds the programs.
+//! Whether the daemon that runs is the one that is wanted is decided by `decide.rs`, purely. The supervisor is
+//! [`supervise()`]; the two talk as `talk.rs` says. Nothing here looks at the environment: the caller finds the programs.
 
 mod daemon;
 mod decide;
