@@ -11,6 +11,7 @@ use lkpkg::builder::{self, BuilderConfig, BuilderError, DEFAULT_IMAGE, Endpoint,
 use lkpkg::event::{CancellationToken, Events};
 use lkpkg::oci::Platform;
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -247,6 +248,39 @@ async fn local_is_started_anew_when_its_supervisor_was_killed() {
 }
 
 #[tokio::test]
+async fn local_takes_what_its_daemon_started_with_it() {
+    let Some(mut here) = Here::new("state") else { return };
+    // As the container of a build does: a process in a session of its own, whose parent dies first.
+    let (wrapper, left) = (
+        here.directory.path().join("wrapper"),
+        here.directory.path().join("left"),
+    );
+    let program = here.local.buildkitd.replace(wrapper.clone()).expect("a program");
+    let script = format!(
+        "#!/bin/sh\nsetsid sleep 1000 &\necho $! >{}\nexec {} \"$@\"\n",
+        left.display(),
+        program.display()
+    );
+    std::fs::write(&wrapper, script).expect("a script");
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    for kill in [false, true] {
+        let endpoint = here.endpoint().await.expect("an endpoint");
+        let left: i32 = std::fs::read_to_string(&left)
+            .expect("a file")
+            .trim()
+            .parse()
+            .expect("a process ID");
+        let supervisor = here.supervisor();
+        assert!(is_alive(left));
+        if kill {
+            kill_9(here.pid());
+        }
+        drop(endpoint);
+        until("all are gone", || !is_alive(left) && !is_alive(supervisor)).await;
+    }
+}
+
+#[tokio::test]
 async fn local_survives_stale_files() {
     let Some(here) = Here::new("state") else { return };
     std::fs::create_dir(&here.local.state).expect("a directory");
@@ -396,6 +430,16 @@ impl Contained {
         format!("{:?}", volume.created_at)
     }
 
+    /// Another name for the same image.
+    async fn other_image(&self) -> String {
+        let tag = TagImageOptionsBuilder::default()
+            .repo("lkpkg-it/buildkit")
+            .tag("other")
+            .build();
+        self.docker.tag_image(DEFAULT_IMAGE, Some(tag)).await.expect("a tag");
+        "lkpkg-it/buildkit:other".into()
+    }
+
     /// A container of our builder's name that someone else made.
     async fn create_foreign(&self, is_privileged: bool, labels: HashMap<String, String>) {
         let body = ContainerCreateBody {
@@ -450,12 +494,7 @@ async fn a_container_is_created_kept_started_and_replaced() {
     assert_ne!(restarted, created);
     assert_eq!(here.volume_created().await, volume, "a restart keeps the state");
 
-    let tag = TagImageOptionsBuilder::default()
-        .repo("lkpkg-it/buildkit")
-        .tag("other")
-        .build();
-    here.docker.tag_image(DEFAULT_IMAGE, Some(tag)).await.expect("a tag");
-    here.config.image = "lkpkg-it/buildkit:other".into();
+    here.config.image = here.other_image().await;
     // The times of volumes are whole seconds.
     tokio::time::sleep(Duration::from_secs(1)).await;
     here.endpoint().await.expect("replaced");
@@ -488,6 +527,23 @@ async fn no_container_is_started_before_it_has_its_configuration() {
     let id = here.id().await;
     ask_at_once(&here).await.iter().for_each(assert_configured);
     assert_eq!(here.id().await, id);
+    here.end().await;
+}
+
+#[tokio::test]
+async fn a_container_is_replaced_once_however_many_ask() {
+    let Some(mut here) = Contained::new("replace-race") else {
+        return;
+    };
+    here.endpoint().await.expect("an endpoint");
+    here.config.image = here.other_image().await;
+    ask_at_once(&here).await.iter().for_each(assert_works);
+    let volume = here
+        .docker
+        .inspect_volume(&format!("{}-state", here.config.name))
+        .await
+        .expect("a volume");
+    assert_eq!(volume.labels.get("lkpkg.builder.image"), Some(&here.config.image));
     here.end().await;
 }
 

@@ -23,6 +23,8 @@ use std::time::Duration;
 /// Marks our containers and volumes; its value is the version of what the labels mean.
 const OUR_LABEL: &str = "lkpkg.builder";
 const OUR_LABEL_VERSION: &str = "1";
+/// On a volume: the image whose state it holds.
+const IMAGE_LABEL: &str = "lkpkg.builder.image";
 /// Digest of the configuration that a container was created with.
 const CONFIG_LABEL: &str = "lkpkg.builder.config";
 
@@ -135,18 +137,8 @@ impl Container {
 
     /// Creates the volume and the container, and puts the configuration into it. Does not start it.
     pub async fn create(&self, image: &str, configuration: Option<&Configuration>) -> Result<Created, BuilderError> {
+        self.create_volume(image).await?;
         let mut labels = HashMap::from([(OUR_LABEL.to_owned(), OUR_LABEL_VERSION.to_owned())]);
-        // Explicitly, for its labels; one that is there already is taken as it is.
-        let volume = VolumeCreateRequest {
-            name: Some(self.volume()),
-            labels: Some(labels.clone()),
-            ..Default::default()
-        };
-        self.docker
-            .create_volume(volume)
-            .await
-            .map_err(self.failed("creating the state volume of"))?;
-
         let mut command = COMMAND.map(str::to_owned).to_vec();
         if let Some(configuration) = configuration {
             command.extend(["--config".to_owned(), CONFIG_PATH.to_owned()]);
@@ -194,6 +186,37 @@ impl Container {
         Ok(Created::There)
     }
 
+    /// Creates the state volume, explicitly, for its labels. One that is there is taken as it is, unless it holds the state
+    /// of another image: whoever replaced that one's container had no time yet to remove it.
+    async fn create_volume(&self, image: &str) -> Result<(), BuilderError> {
+        let labels = [(OUR_LABEL, OUR_LABEL_VERSION), (IMAGE_LABEL, image)];
+        let labels = HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
+        let volume = VolumeCreateRequest {
+            name: Some(self.volume()),
+            labels: Some(labels),
+            ..Default::default()
+        };
+        let failed = || self.failed("creating the state volume of");
+        let there = self.docker.create_volume(volume.clone()).await.map_err(failed())?;
+        if there.labels.get(IMAGE_LABEL).is_some_and(|other| other != image) {
+            self.remove_volume().await?;
+            self.docker.create_volume(volume).await.map_err(failed())?;
+        }
+        Ok(())
+    }
+
+    /// Removes the state volume. One that is in use is in the hands of someone who was faster.
+    async fn remove_volume(&self) -> Result<(), BuilderError> {
+        match self
+            .docker
+            .remove_volume(&self.volume(), None::<RemoveVolumeOptions>)
+            .await
+        {
+            Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
+            result => result.map_err(self.failed("removing the state volume of")),
+        }
+    }
+
     /// Puts the configuration into a container that has not started yet, and gives it its name.
     async fn complete(&self, id: &str, configuration: &Configuration) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
@@ -220,16 +243,10 @@ impl Container {
             Err(error) if status(&error) == Some(409) => return self.until_removed(id).await,
             result => result.map_err(self.failed("removing"))?,
         }
-        if !removes_volume {
-            return Ok(());
-        }
-        match self
-            .docker
-            .remove_volume(&self.volume(), None::<RemoveVolumeOptions>)
-            .await
-        {
-            Err(error) if status(&error) == Some(404) => Ok(()),
-            result => result.map_err(self.failed("removing the state volume of")),
+        if removes_volume {
+            self.remove_volume().await
+        } else {
+            Ok(())
         }
     }
 

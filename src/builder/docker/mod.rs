@@ -1,7 +1,7 @@
 //! BuildKit in a named container of a Docker daemon: found, created or started → [`Endpoint`].
 //!
 //! Only the Docker Engine API is used, never the `docker` program. What is done about the container is decided by
-//! [`decide`], purely; `container.rs` does it, `image.rs` pulls, `exec.rs` dials through `docker exec`.
+//! `decide.rs`, purely; `container.rs` does it, `image.rs` pulls, `exec.rs` dials through `docker exec`.
 
 mod container;
 mod exec;

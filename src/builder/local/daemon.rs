@@ -5,7 +5,7 @@ use super::super::{BuilderError, dial};
 use super::lock;
 use super::places::Places;
 use super::supervise::SuperviseOptions;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::Stdio;
@@ -101,7 +101,7 @@ impl Daemon {
         }
     }
 
-    /// Ends it and everything in its process group, and takes its files away.
+    /// Ends it and everything that it started, and takes its files away.
     pub async fn end(mut self, places: &Places) {
         // Signals fail only for a group that is gone.
         let _ = rustix::process::kill_process_group(self.group, Signal::TERM);
@@ -109,8 +109,45 @@ impl Daemon {
             let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
             let _ = self.child.wait().await;
         }
+        kill_adopted();
         places.clear();
     }
+}
+
+/// Lets processes whose parent dies become children of this one, so that [`kill_adopted`] finds them.
+pub(super) fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// Kills what a daemon has left behind: the containers of a build under way are in sessions of their own, which a signal to
+/// the daemon's group does not reach.
+fn kill_adopted() {
+    let own = std::process::id();
+    loop {
+        let children = children(own);
+        for child in &children {
+            let _ = rustix::process::kill_process(*child, Signal::KILL);
+            // Its own children come to us when it is gone; they are found in the next round.
+            let _ = rustix::process::waitpid(Some(*child), WaitOptions::empty());
+        }
+        if children.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Process IDs of the children of a process.
+fn children(parent: u32) -> Vec<Pid> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name, in parentheses, may hold anything; the state and the parent follow it.
+        let found = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        found.and_then(|parent| parent.parse().ok()) == Some(parent)
+    };
+    ids.filter(is_child).filter_map(pid).collect()
 }
 
 /// Ends a `buildkitd` whose supervisor was killed, and takes away what it, or one before a reboot, has left behind.
@@ -203,6 +240,16 @@ mod tests {
         let lines: Vec<String> = (0..50).map(|number| format!("line {number}")).collect();
         std::fs::write(&path, lines.join("\n") + "\n").expect("a log");
         assert_eq!(log_tail(&path), lines[30..].join("\n"));
+    }
+
+    #[test]
+    fn children_are_found() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
+        let id = pid(child.id()).expect("a process ID");
+        assert!(children(std::process::id()).contains(&id));
+        assert!(!children(child.id()).contains(&id));
+        child.kill().and_then(|()| child.wait()).expect("its end");
+        assert!(!children(std::process::id()).contains(&id));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!   └── one control connection while it works ──▶┘  the last one closed + idle time → both end
 //! ```
 //!
-//! Whether the daemon that runs is the one that is wanted is decided by [`decide`], purely. The supervisor is
-//! [`supervise()`]; the two talk as [`talk`] says. Nothing here looks at the environment: the caller finds the programs.
+//! Whether the daemon that runs is the one that is wanted is decided by `decide.rs`, purely. The supervisor is
+//! [`supervise()`]; the two talk as `talk.rs` says. Nothing here looks at the environment: the caller finds the programs.
 
 mod daemon;
 mod decide;
@@ -42,7 +42,7 @@ const ROUNDS: usize = 3;
 
 /// The most that a supervisor may take until it reports: its own limits (a predecessor that ends, a daemon that starts)
 /// and some room.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How long a supervisor may take to notice that its daemon is gone.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -110,7 +110,7 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
 
     // The usual case needs no lock: it runs, and is right.
     if !config.restart
-        && let Some(endpoint) = join(&places, &wanted).await?
+        && let Some(endpoint) = join(&places, &wanted, events).await?
     {
         return Ok(endpoint);
     }
@@ -118,7 +118,7 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
     let _start = lock::exclusive(&places.start_lock, REPORT_TIMEOUT).await?;
     let mut is_restart = config.restart;
     for _ in 0..ROUNDS {
-        if !is_restart && let Some(endpoint) = join(&places, &wanted).await? {
+        if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
             return Ok(endpoint);
         }
         if let Some(conversation) = Conversation::begin(&places.control_socket).await {
@@ -133,13 +133,7 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
             }
         }
         is_restart = false;
-        events
-            .notice(format!(
-                "starting {} with its state in {}",
-                options.buildkitd.display(),
-                places.state.display()
-            ))
-            .await;
+        events.notice(starting(&options, &places)).await;
         start(&local.lkpkg, &options, &places).await?;
     }
     let reason = format!("it ended {ROUNDS} times as soon as it was there");
@@ -148,6 +142,15 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
         reason,
         log: daemon::log_tail(&places.log),
     })
+}
+
+/// What users read: that something stays behind, for how long, and where.
+fn starting(options: &SuperviseOptions, places: &Places) -> String {
+    let (program, state) = (options.buildkitd.display(), places.state.display());
+    format!(
+        "starting {program}; it ends {} s after its last use, its state and log are in {state}",
+        options.idle.as_secs()
+    )
 }
 
 /// What the supervisor is told; an error when something is missing.
@@ -169,7 +172,8 @@ fn options(local: &Local, config: &BuilderConfig) -> Result<SuperviseOptions, Bu
         buildkitd,
         runc,
         config: config.config.as_deref().map(absolute).transpose()?,
-        idle: local.idle,
+        // Less than the moment between its start and its first use would be no time at all.
+        idle: local.idle.max(Duration::from_secs(1)),
     })
 }
 
@@ -185,13 +189,14 @@ fn config_digest(config: Option<&Path>) -> Result<Option<String>, BuilderError> 
 
 /// The daemon that runs, when one does and it is the right one. The connection to its supervisor goes into the channel's
 /// dialler, and so is held as long as any clone of the endpoint.
-async fn join(places: &Places, wanted: &Wanted) -> Result<Option<Endpoint>, BuilderError> {
+async fn join(places: &Places, wanted: &Wanted, events: &Events) -> Result<Option<Endpoint>, BuilderError> {
     let Some(conversation) = Conversation::begin(&places.control_socket).await else {
         return Ok(None);
     };
     if decide(wanted, &conversation.greeting, false) != Decision::Keep {
         return Ok(None);
     }
+    let pid = conversation.greeting.pid;
     let Some(lease) = conversation.hold().await else {
         return Ok(None);
     };
@@ -202,7 +207,12 @@ async fn join(places: &Places, wanted: &Wanted) -> Result<Option<Endpoint>, Buil
         UnixStream::connect(socket.clone())
     };
     match dial::connect("local", open).await {
-        Ok(endpoint) => Ok(Some(endpoint)),
+        Ok(endpoint) => {
+            events
+                .notice(format!("using buildkitd {}, process {pid}", endpoint.version))
+                .await;
+            Ok(Some(endpoint))
+        }
         // Gone in this very moment: its supervisor ends as well, and closes the lease.
         Err(_) if tokio::time::timeout(NOTICE_TIMEOUT, lease.closed()).await.is_ok() => Ok(None),
         Err(reason) => {

@@ -5,7 +5,7 @@
 
 use super::super::BuilderError;
 use super::super::error::io;
-use super::daemon::{Daemon, STOP_TIMEOUT, clear_away};
+use super::daemon::{Daemon, STOP_TIMEOUT, adopt_orphans, clear_away};
 use super::places::Places;
 use super::talk::{Answer, Greeting, Line, Report, Wish, hear, say};
 use super::{config_digest, lock};
@@ -66,6 +66,7 @@ pub async fn supervise(options: SuperviseOptions) -> Result<(), BuilderError> {
     // Out of the terminal's session, so that neither Ctrl-C nor a closed window reaches it. It fails only for the leader of
     // a process group, one that was started by hand.
     let _ = rustix::process::setsid();
+    adopt_orphans();
     let places = Places::prepare(&options.state)?;
     let (_lock, mut daemon, listener, greeting) = match start(&options, &places).await {
         Ok(started) => started,
