@@ -33,6 +33,14 @@ pub(super) struct Library {
 /// File mode of a submodule's entry in trees and in the index.
 const SUBMODULE_MODE: u32 = 0o160_000;
 
+/// File mode of a symbolic link's entry.
+const LINK_MODE: u32 = 0o120_000;
+
+/// Files with rules about other files.
+const RULE_FILES: [&str; 2] = [".gitignore", ".gitattributes"];
+/// The reason when one of them is a symbolic link.
+const LINKED_RULES: &str = "a .gitignore or .gitattributes is a symbolic link";
+
 /// Extensions of the repository format that libgit2 1.9 knows, lower case as configuration has them.
 const KNOWN_EXTENSIONS: [&str; 5] = [
     "extensions.noop",
@@ -127,6 +135,7 @@ impl Library {
     }
 
     pub fn changes(&self, paths: &[PathBuf]) -> Result<Vec<Change>, Refusal> {
+        self.check_rule_files(paths)?;
         self.check_index(paths)?;
         let mut options = StatusOptions::new();
         options
@@ -158,6 +167,21 @@ impl Library {
         Ok(changes)
     }
 
+    /// A `.gitignore` or `.gitattributes` that is a symbolic link: git does not follow it, libgit2 does. Here those
+    /// above `paths`; those below are in the index or among the changes.
+    fn check_rule_files(&self, paths: &[PathBuf]) -> Result<(), Refusal> {
+        let above: BTreeSet<&Path> = paths.iter().flat_map(|path| path.ancestors()).collect();
+        for directory in above {
+            for name in RULE_FILES {
+                let metadata = std::fs::symlink_metadata(self.top.join(directory).join(name));
+                if metadata.is_ok_and(|metadata| metadata.is_symlink()) {
+                    return Err(Refusal::Unfit(LINKED_RULES));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Marks in the index that libgit2 reads otherwise than git, and submodules, whose state has its own settings.
     fn check_index(&self, paths: &[PathBuf]) -> Result<(), Refusal> {
         let index = self
@@ -168,7 +192,8 @@ impl Library {
         for entry in index.iter() {
             let is_marked = entry.flags & IndexEntryFlag::VALID.bits() != 0 || entry.flags_extended & extended != 0;
             let is_submodule = entry.mode == SUBMODULE_MODE;
-            if !is_marked && !is_submodule {
+            let is_linked_rule = entry.mode == LINK_MODE && is_rule_file(&entry.path);
+            if !is_marked && !is_submodule && !is_linked_rule {
                 continue;
             }
             if !paths
@@ -177,9 +202,10 @@ impl Library {
             {
                 continue;
             }
-            return Err(Refusal::Unfit(match is_submodule {
-                true => "a package contains a submodule",
-                false => "its index marks files as skip-worktree, assume-unchanged or intent-to-add",
+            return Err(Refusal::Unfit(match (is_submodule, is_linked_rule) {
+                (true, _) => "a package contains a submodule",
+                (_, true) => LINKED_RULES,
+                _ => "its index marks files as skip-worktree, assume-unchanged or intent-to-add",
             }));
         }
         Ok(())
@@ -192,10 +218,14 @@ impl Library {
         if status.intersects(in_index) && status.intersects(in_work_tree) {
             return Ok(Some("a file differs from the index and the index from HEAD"));
         }
+        let is_rule_file = is_rule_file(path);
+        let path = Path::new(OsStr::from_bytes(path));
+        if is_rule_file && std::fs::symlink_metadata(self.top.join(path)).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Ok(Some(LINKED_RULES));
+        }
         if !status.contains(Status::WT_MODIFIED) {
             return Ok(None);
         }
-        let path = Path::new(OsStr::from_bytes(path));
         for name in FOREIGN_ATTRIBUTES {
             let value = self
                 .repository
@@ -266,6 +296,11 @@ impl Library {
     fn failed(&self, action: &'static str, source: git2::Error) -> IdentityError {
         wrap(&self.top, action, source)
     }
+}
+
+fn is_rule_file(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    RULE_FILES.iter().any(|rule_file| rule_file.as_bytes() == name)
 }
 
 fn wrap(directory: &Path, action: &'static str, source: git2::Error) -> IdentityError {

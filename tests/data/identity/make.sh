@@ -69,6 +69,8 @@ repositories() {
     change ignored 'echo 1 > pkgs/a/x.log; mkdir pkgs/a/ignored; echo 2 > pkgs/a/ignored/2; echo p >> .git/info/exclude; echo 3 > pkgs/a/p'
     change ignored-not 'echo 1 > pkgs/a/keep.log'
     change ignored-nested 'printf "*\n!keep\n" > pkgs/a/sub/.gitignore; git add -Af; git commit -qm g; echo 1 > pkgs/a/sub/x; mkdir pkgs/a/sub/y; echo 1 > pkgs/a/sub/y/keep'
+    change ignored-by-link 'echo z > pkgs/a/rules; ln -s ../rules pkgs/a/sub/.gitignore; echo 1 > pkgs/a/sub/z'
+    change ignored-by-link-above 'echo z > pkgs/rules; ln -s rules pkgs/.gitignore; echo 1 > pkgs/a/sub/z'
     change ignored-tracked 'echo 1 > pkgs/a/t.log; git add -f pkgs; git commit -qm log; echo 2 >> pkgs/a/t.log'
     change mode 'chmod +x pkgs/a/Dockerfile'
     change mode-not-kept 'git config core.fileMode false; chmod +x pkgs/a/Dockerfile'
