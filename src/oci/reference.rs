@@ -246,11 +246,11 @@ mod tests {
         );
     }
 
-    /// oci-spec's grammar is distribution/reference's regular expression; ours must say the same. (Only that oci-spec
-    /// takes letters outside of ASCII in tags, which distribution/reference does not.)
+    /// oci-spec's grammar is distribution/reference's regular expression; ours must say the same. (But for three
+    /// slips of oci-spec's: it takes letters outside of ASCII in tags and `_` in a registry's name, and no IPv6 address.)
     #[test]
     fn the_grammar_is_oci_specs() {
-        const PIECES: [&str; 17] = [
+        const PIECES: [&str; 16] = [
             "a",
             "B",
             "0",
@@ -267,7 +267,6 @@ mod tests {
             "index.docker.io",
             ":5000",
             "x.y",
-            "[::1]",
         ];
         let strategy = proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..7);
         let config = proptest::test_runner::Config::with_cases(4096);
@@ -278,6 +277,7 @@ mod tests {
                 let theirs = expand(&text).parse::<oci_spec::distribution::Reference>().ok();
                 let ours = ours.map(|ours| (ours.registry, ours.repository));
                 let theirs = theirs.map(|theirs| (theirs.registry().to_owned(), theirs.repository().to_owned()));
+                let theirs = theirs.filter(|(registry, _)| !registry.contains('_'));
                 proptest::prop_assert_eq!(ours, theirs, "{}", text);
                 Ok(())
             })
@@ -285,8 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_limited() {
+    fn addresses_letters_and_lengths() {
         for (text, expected) in [
+            ("[::1]:5000/a:1".to_owned(), true),
+            ("[::1]/a".to_owned(), true),
+            ("[::1/a".to_owned(), false),
+            ("a:é".to_owned(), false),
             (format!("a/b:{}", "x".repeat(128)), true),
             (format!("a/b:{}", "x".repeat(129)), false),
             (format!("docker.io/a/{}", "x".repeat(243)), true),

@@ -72,7 +72,7 @@ impl Library {
         }
         let repository = git2::Repository::open(git_directory).map_err(|error| match error.code() {
             ErrorCode::Owner => IdentityError::Untrusted {
-                directory: directory.to_owned(),
+                directory: super::work_tree(directory).to_owned(),
             },
             _ => wrap(directory, "open its repository", error),
         })?;
