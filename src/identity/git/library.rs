@@ -33,14 +33,6 @@ pub(super) struct Library {
 /// File mode of a submodule's entry in trees and in the index.
 const SUBMODULE_MODE: u32 = 0o160_000;
 
-/// File mode of a symbolic link's entry.
-const LINK_MODE: u32 = 0o120_000;
-
-/// Files with rules about other files.
-const RULE_FILES: [&str; 2] = [".gitignore", ".gitattributes"];
-/// The reason when one of them is a symbolic link.
-const LINKED_RULES: &str = "a .gitignore or .gitattributes is a symbolic link";
-
 /// Extensions of the repository format that libgit2 1.9 knows, lower case as configuration has them.
 const KNOWN_EXTENSIONS: [&str; 5] = [
     "extensions.noop",
@@ -135,8 +127,7 @@ impl Library {
     }
 
     pub fn changes(&self, paths: &[PathBuf]) -> Result<Vec<Change>, Refusal> {
-        self.check_rule_files(paths)?;
-        self.check_index(paths)?;
+        let mut directories = self.check_index(paths)?;
         let mut options = StatusOptions::new();
         options
             .include_untracked(true)
@@ -158,57 +149,56 @@ impl Library {
             if let Some(reason) = self.unclear(path, status)? {
                 return Err(Refusal::Unfit(reason));
             }
+            add_parents(&mut directories, path);
             changes.push(Change {
                 path: path.to_owned(),
                 is_untracked: status.contains(Status::WT_NEW),
             });
         }
+        self.check_rule_files(&directories)?;
         changes.sort();
         Ok(changes)
     }
 
-    /// A `.gitignore` or `.gitattributes` that is a symbolic link: git does not follow it, libgit2 does. Here those
-    /// above `paths`; those below are in the index or among the changes.
-    fn check_rule_files(&self, paths: &[PathBuf]) -> Result<(), Refusal> {
-        let above: BTreeSet<&Path> = paths.iter().flat_map(|path| path.ancestors()).collect();
-        for directory in above {
-            for name in RULE_FILES {
+    /// A `.gitignore` or `.gitattributes` that is a symbolic link: git does not follow it, libgit2 does, and may then
+    /// hide the link itself. What lies only in untracked directories that hide themselves in this way stays unseen.
+    fn check_rule_files(&self, directories: &BTreeSet<PathBuf>) -> Result<(), Refusal> {
+        for directory in directories {
+            for name in [".gitignore", ".gitattributes"] {
                 let metadata = std::fs::symlink_metadata(self.top.join(directory).join(name));
                 if metadata.is_ok_and(|metadata| metadata.is_symlink()) {
-                    return Err(Refusal::Unfit(LINKED_RULES));
+                    return Err(Refusal::Unfit("a .gitignore or .gitattributes is a symbolic link"));
                 }
             }
         }
         Ok(())
     }
 
-    /// Marks in the index that libgit2 reads otherwise than git, and submodules, whose state has its own settings.
-    fn check_index(&self, paths: &[PathBuf]) -> Result<(), Refusal> {
+    /// Refuses marks in the index that libgit2 reads otherwise than git, and submodules, whose state has its own
+    /// settings. Otherwise all directories that have rules for what is below `paths`.
+    fn check_index(&self, paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Refusal> {
         let index = self
             .repository
             .index()
             .map_err(|error| self.failed("read the index", error))?;
         let extended = (IndexEntryExtendedFlag::SKIP_WORKTREE | IndexEntryExtendedFlag::INTENT_TO_ADD).bits();
-        for entry in index.iter() {
-            let is_marked = entry.flags & IndexEntryFlag::VALID.bits() != 0 || entry.flags_extended & extended != 0;
-            let is_submodule = entry.mode == SUBMODULE_MODE;
-            let is_linked_rule = entry.mode == LINK_MODE && is_rule_file(&entry.path);
-            if !is_marked && !is_submodule && !is_linked_rule {
-                continue;
+        let mut directories: BTreeSet<PathBuf> = paths
+            .iter()
+            .flat_map(|path| path.ancestors())
+            .map(Path::to_owned)
+            .collect();
+        let is_asked_for = |entry: &[u8]| paths.iter().any(|path| is_below(entry, path.as_os_str().as_bytes()));
+        for entry in index.iter().filter(|entry| is_asked_for(&entry.path)) {
+            if entry.mode == SUBMODULE_MODE {
+                return Err(Refusal::Unfit("a package contains a submodule"));
             }
-            if !paths
-                .iter()
-                .any(|path| is_below(&entry.path, path.as_os_str().as_bytes()))
-            {
-                continue;
+            if entry.flags & IndexEntryFlag::VALID.bits() != 0 || entry.flags_extended & extended != 0 {
+                let reason = "its index marks files as skip-worktree, assume-unchanged or intent-to-add";
+                return Err(Refusal::Unfit(reason));
             }
-            return Err(Refusal::Unfit(match (is_submodule, is_linked_rule) {
-                (true, _) => "a package contains a submodule",
-                (_, true) => LINKED_RULES,
-                _ => "its index marks files as skip-worktree, assume-unchanged or intent-to-add",
-            }));
+            add_parents(&mut directories, &entry.path);
         }
-        Ok(())
+        Ok(directories)
     }
 
     /// Why libgit2's word about a changed path is not enough; `None` when it is.
@@ -218,14 +208,10 @@ impl Library {
         if status.intersects(in_index) && status.intersects(in_work_tree) {
             return Ok(Some("a file differs from the index and the index from HEAD"));
         }
-        let is_rule_file = is_rule_file(path);
-        let path = Path::new(OsStr::from_bytes(path));
-        if is_rule_file && std::fs::symlink_metadata(self.top.join(path)).is_ok_and(|metadata| metadata.is_symlink()) {
-            return Ok(Some(LINKED_RULES));
-        }
         if !status.contains(Status::WT_MODIFIED) {
             return Ok(None);
         }
+        let path = Path::new(OsStr::from_bytes(path));
         for name in FOREIGN_ATTRIBUTES {
             let value = self
                 .repository
@@ -298,9 +284,14 @@ impl Library {
     }
 }
 
-fn is_rule_file(path: &[u8]) -> bool {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    RULE_FILES.iter().any(|rule_file| rule_file.as_bytes() == name)
+/// Adds the directories above `path` to a set that has all directories above its members.
+fn add_parents(directories: &mut BTreeSet<PathBuf>, path: &[u8]) {
+    for directory in Path::new(OsStr::from_bytes(path)).ancestors().skip(1) {
+        if directories.contains(directory) {
+            return;
+        }
+        directories.insert(directory.to_owned());
+    }
 }
 
 fn wrap(directory: &Path, action: &'static str, source: git2::Error) -> IdentityError {

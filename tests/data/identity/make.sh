@@ -71,6 +71,7 @@ repositories() {
     change ignored-nested 'printf "*\n!keep\n" > pkgs/a/sub/.gitignore; git add -Af; git commit -qm g; echo 1 > pkgs/a/sub/x; mkdir pkgs/a/sub/y; echo 1 > pkgs/a/sub/y/keep'
     change ignored-by-link 'echo z > pkgs/a/rules; ln -s ../rules pkgs/a/sub/.gitignore; echo 1 > pkgs/a/sub/z'
     change ignored-by-link-above 'echo z > pkgs/rules; ln -s rules pkgs/.gitignore; echo 1 > pkgs/a/sub/z'
+    change ignored-by-hidden-link 'printf "*\n" > pkgs/a/sub/all; ln -s all pkgs/a/sub/.gitignore'
     change ignored-tracked 'echo 1 > pkgs/a/t.log; git add -f pkgs; git commit -qm log; echo 2 >> pkgs/a/t.log'
     change mode 'chmod +x pkgs/a/Dockerfile'
     change mode-not-kept 'git config core.fileMode false; chmod +x pkgs/a/Dockerfile'
