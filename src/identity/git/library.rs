@@ -64,7 +64,7 @@ impl Library {
         }
         let repository = git2::Repository::open(git_directory).map_err(|error| match error.code() {
             ErrorCode::Owner => IdentityError::Untrusted {
-                directory: directory.to_owned(),
+                directory: super::work_tree(directory).to_owned(),
             },
             _ => wrap(directory, "open its repository", error),
         })?;
@@ -127,7 +127,7 @@ impl Library {
     }
 
     pub fn changes(&self, paths: &[PathBuf]) -> Result<Vec<Change>, Refusal> {
-        self.check_index(paths)?;
+        let mut directories = self.check_index(paths)?;
         let mut options = StatusOptions::new();
         options
             .include_untracked(true)
@@ -149,40 +149,56 @@ impl Library {
             if let Some(reason) = self.unclear(path, status)? {
                 return Err(Refusal::Unfit(reason));
             }
+            add_parents(&mut directories, path);
             changes.push(Change {
                 path: path.to_owned(),
                 is_untracked: status.contains(Status::WT_NEW),
             });
         }
+        self.check_rule_files(&directories)?;
         changes.sort();
         Ok(changes)
     }
 
-    /// Marks in the index that libgit2 reads otherwise than git, and submodules, whose state has its own settings.
-    fn check_index(&self, paths: &[PathBuf]) -> Result<(), Refusal> {
+    /// A `.gitignore` or `.gitattributes` that is a symbolic link: git does not follow it, libgit2 does, and may then
+    /// hide the link itself. What lies only in untracked directories that hide themselves in this way stays unseen.
+    fn check_rule_files(&self, directories: &BTreeSet<PathBuf>) -> Result<(), Refusal> {
+        for directory in directories {
+            for name in [".gitignore", ".gitattributes"] {
+                let metadata = std::fs::symlink_metadata(self.top.join(directory).join(name));
+                if metadata.is_ok_and(|metadata| metadata.is_symlink()) {
+                    return Err(Refusal::Unfit("a .gitignore or .gitattributes is a symbolic link"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses marks in the index that libgit2 reads otherwise than git, and submodules, whose state has its own
+    /// settings. Otherwise all directories that have rules for what is below `paths`.
+    fn check_index(&self, paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Refusal> {
         let index = self
             .repository
             .index()
             .map_err(|error| self.failed("read the index", error))?;
         let extended = (IndexEntryExtendedFlag::SKIP_WORKTREE | IndexEntryExtendedFlag::INTENT_TO_ADD).bits();
-        for entry in index.iter() {
-            let is_marked = entry.flags & IndexEntryFlag::VALID.bits() != 0 || entry.flags_extended & extended != 0;
-            let is_submodule = entry.mode == SUBMODULE_MODE;
-            if !is_marked && !is_submodule {
-                continue;
+        let mut directories: BTreeSet<PathBuf> = paths
+            .iter()
+            .flat_map(|path| path.ancestors())
+            .map(Path::to_owned)
+            .collect();
+        let is_asked_for = |entry: &[u8]| paths.iter().any(|path| is_below(entry, path.as_os_str().as_bytes()));
+        for entry in index.iter().filter(|entry| is_asked_for(&entry.path)) {
+            if entry.mode == SUBMODULE_MODE {
+                return Err(Refusal::Unfit("a package contains a submodule"));
             }
-            if !paths
-                .iter()
-                .any(|path| is_below(&entry.path, path.as_os_str().as_bytes()))
-            {
-                continue;
+            if entry.flags & IndexEntryFlag::VALID.bits() != 0 || entry.flags_extended & extended != 0 {
+                let reason = "its index marks files as skip-worktree, assume-unchanged or intent-to-add";
+                return Err(Refusal::Unfit(reason));
             }
-            return Err(Refusal::Unfit(match is_submodule {
-                true => "a package contains a submodule",
-                false => "its index marks files as skip-worktree, assume-unchanged or intent-to-add",
-            }));
+            add_parents(&mut directories, &entry.path);
         }
-        Ok(())
+        Ok(directories)
     }
 
     /// Why libgit2's word about a changed path is not enough; `None` when it is.
@@ -265,6 +281,16 @@ impl Library {
 
     fn failed(&self, action: &'static str, source: git2::Error) -> IdentityError {
         wrap(&self.top, action, source)
+    }
+}
+
+/// Adds the directories above `path` to a set that has all directories above its members.
+fn add_parents(directories: &mut BTreeSet<PathBuf>, path: &[u8]) {
+    for directory in Path::new(OsStr::from_bytes(path)).ancestors().skip(1) {
+        if directories.contains(directory) {
+            return;
+        }
+        directories.insert(directory.to_owned());
     }
 }
 

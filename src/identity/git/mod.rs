@@ -208,6 +208,12 @@ pub(super) fn is_below(path: &[u8], directory: &[u8]) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
+/// The top of the work tree that `directory` seems to be in: the name that `safe.directory` wants.
+fn work_tree(directory: &Path) -> &Path {
+    let mut above = directory.ancestors();
+    above.find(|above| above.join(".git").exists()).unwrap_or(directory)
+}
+
 /// `paths` without those that lie below another of them.
 fn outermost(paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut kept: Vec<PathBuf> = Vec::new();

@@ -233,7 +233,7 @@ impl Program {
         let detail = text(&output.stderr);
         if detail.contains("dubious ownership") {
             return IdentityError::Untrusted {
-                directory: self.top.clone(),
+                directory: super::work_tree(&self.top).to_owned(),
             };
         }
         IdentityError::Program {
