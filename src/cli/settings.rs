@@ -55,13 +55,16 @@ pub fn request(
 }
 
 fn hash_options(package: &PackageArgs) -> Result<HashOptions, Failure> {
-    let dev_user = match package.dev {
-        true => Some(
-            env::value(env::USER)
-                .ok_or_else(|| Failure::usage("--dev takes the organisation from USER, which is not set"))?,
-        ),
-        false => None,
+    // As in linuxkit, an organisation that was given wins over the user's name.
+    let user = || {
+        package
+            .org
+            .clone()
+            .filter(|org| !org.is_empty())
+            .or_else(|| env::value(env::USER))
     };
+    let no_user = || Failure::usage("--dev takes the organisation from USER, which is not set").with_hint("give --org");
+    let dev_user = package.dev.then(|| user().ok_or_else(no_user)).transpose()?;
     Ok(HashOptions {
         hash: Some(package.hash.clone()).filter(|hash| !hash.is_empty()),
         hash_commit: package.hash_commit.clone(),
