@@ -1,0 +1,132 @@
+//! A request → what the session serves. What can be seen to fail is said here, before BuildKit is bothered.
+
+use super::attributes;
+use super::filesync::{FileSyncService, Tree};
+use super::session::Services;
+use super::{BuildError, BuildRequest};
+use crate::content::{Content, ContentError};
+use crate::oci::{Digest, Index};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+
+/// The names under which the frontend asks for the two directories; here they are the same tree.
+const TREES: [&str; 2] = ["context", "dockerfile"];
+/// The largest index that is read; registries take manifests of 4 MiB.
+const INDEX_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a solve needs.
+pub struct Prepared {
+    /// For the session.
+    pub services: Services,
+    /// Attributes of the cached images.
+    pub contexts: BTreeMap<String, String>,
+}
+
+/// Checks the request, and looks at the context and at the cached images.
+pub async fn prepare(request: &BuildRequest, content: Arc<dyn Content>) -> Result<Prepared, BuildError> {
+    check(request)?;
+    let mut contexts = BTreeMap::new();
+    for (name, digest) in &request.cached_images {
+        let index = index(&*content, digest).await?;
+        contexts.extend(attributes::named_contexts(name, digest, index.as_ref()));
+    }
+    let tree = Tree::new(request.context.clone(), request.extra_sources.clone());
+    let tree = Arc::new(tree.map_err(|error| context_error(&request.context, error.to_string()))?);
+    let trees = TREES.map(|name| (name.to_owned(), tree.clone()));
+    let services = Services {
+        files: FileSyncService::new(trees.into()),
+        content,
+        credentials: request.credentials.clone(),
+        secrets: request.secrets.clone(),
+        ssh: request.ssh.clone(),
+    };
+    Ok(Prepared { services, contexts })
+}
+
+fn context_error(path: &Path, reason: String) -> BuildError {
+    BuildError::Context {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+fn check(request: &BuildRequest) -> Result<(), BuildError> {
+    let refuse = |reason: &str| BuildError::Request {
+        name: request.name.clone(),
+        reason: reason.to_owned(),
+    };
+    if request.platforms.is_empty() {
+        return Err(refuse("it has no platform"));
+    }
+    for (what, ids) in [
+        (
+            "secrets",
+            request.secrets.iter().map(|secret| &secret.id).collect::<Vec<_>>(),
+        ),
+        ("SSH agents", request.ssh.iter().map(|agent| &agent.id).collect()),
+    ] {
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(id) = ids.iter().find(|id| !seen.insert(**id)) {
+            return Err(refuse(&format!("two {what} are called {id}")));
+        }
+    }
+    request.ssh.iter().try_for_each(super::SshSource::check)?;
+    dockerfile(request)
+}
+
+/// The Dockerfile is in the context, or in what is laid over it.
+fn dockerfile(request: &BuildRequest) -> Result<(), BuildError> {
+    let path = request.context.join(&request.dockerfile);
+    let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !request.dockerfile.components().all(is_inside) {
+        return Err(context_error(
+            &path,
+            "the Dockerfile lies outside of the package directory".into(),
+        ));
+    }
+    if request.dockerfile.to_str().is_none() {
+        return Err(context_error(&path, "the Dockerfile's name is not UTF-8".into()));
+    }
+    let laid_over = request.extra_sources.iter().filter_map(|(source, destination)| {
+        let rest = request
+            .dockerfile
+            .strip_prefix(destination.strip_prefix("/").unwrap_or(destination))
+            .ok()?;
+        Some(if rest.as_os_str().is_empty() {
+            source.clone()
+        } else {
+            source.join(rest)
+        })
+    });
+    let places: Vec<PathBuf> = std::iter::once(path.clone()).chain(laid_over).collect();
+    if places.iter().any(|place| place.is_file()) {
+        return Ok(());
+    }
+    Err(context_error(&path, "there is no such Dockerfile".into()))
+}
+
+/// The index under `digest`, or `None` when a manifest is there.
+async fn index(content: &dyn Content, digest: &Digest) -> Result<Option<Index>, BuildError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+        BuildError::Content(ContentError::Failed {
+            doing: format!("cannot read the cached image {digest}"),
+            source,
+        })
+    };
+    let mut bytes = Vec::new();
+    let reader = content.read(digest, 0).await?;
+    reader
+        .take(INDEX_MAX_BYTES)
+        .read_to_end(&mut bytes)
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
+    if value.get("manifests").is_none() {
+        return Ok(None);
+    }
+    Ok(Some(
+        serde_json::from_value(value).map_err(|error| failed(error.into()))?,
+    ))
+}

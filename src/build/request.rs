@@ -1,0 +1,63 @@
+//! What is asked of a build, and what comes back. Values only.
+
+use super::{SecretSource, SshSource};
+use crate::event::Step;
+use crate::oci::credentials::CredentialSource;
+use crate::oci::{Descriptor, Digest, Platform};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// One solve: one package for all the platforms that one endpoint builds.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Under which its events are sent.
+    pub step: Step,
+    /// Directory that is the build context, absolute.
+    pub context: PathBuf,
+    /// Files and directories that appear in the context besides: (where they are, where they appear relative to its top).
+    pub extra_sources: Vec<(PathBuf, PathBuf)>,
+    /// The Dockerfile, relative to the context's top.
+    pub dockerfile: PathBuf,
+    /// What it is built for; at least one.
+    pub platforms: Vec<Platform>,
+    /// Build arguments, those for proxies and `SOURCE_DATE_EPOCH` included.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels of the image's configuration.
+    pub labels: BTreeMap<String, String>,
+    /// Whether RUN gets the network; without it only the loopback is there.
+    pub has_network: bool,
+    /// Whether BuildKit's cache is passed over.
+    pub is_cache_disabled: bool,
+    /// The SBoM: `None` makes none, an empty text one by BuildKit's default generator, any other by that image.
+    pub sbom: Option<String>,
+    /// Secrets that RUN can mount.
+    pub secrets: Vec<SecretSource>,
+    /// SSH agents that RUN can mount.
+    pub ssh: Vec<SshSource>,
+    /// Images that are read from the content instead of a registry: name as FROM has it, its ARGs expanded → digest of
+    /// its index or manifest.
+    pub cached_images: BTreeMap<String, Digest>,
+    /// What registries are shown.
+    pub credentials: CredentialSource,
+    /// Full name with tag; BuildKit shows it and writes it nowhere.
+    pub name: String,
+}
+
+/// What a build has made.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The index; it and everything below it is in the content. Media type, digest and size only: BuildKit's annotations
+    /// hold the time of the export.
+    pub index: Descriptor,
+    /// What the frontend found to complain about, in its order.
+    pub warnings: Vec<BuildWarning>,
+}
+
+/// A complaint of BuildKit's frontend about the Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildWarning {
+    /// One line.
+    pub text: String,
+    /// Line of the Dockerfile, counted from 1; 0 when unknown.
+    pub line: u32,
+}
