@@ -197,6 +197,8 @@ until_true() {
 
 # What cargo needs besides Rust: a C compiler for libgit2 and zstd, make and git for the tests.
 build_tools() {
+  # The scripts look for programs there.
+  export CARGO_TARGET_DIR=$REPOSITORY/target
   has cargo || PATH=$PATH:$HOME/.cargo/bin
   has cargo || die "Rust is missing: install it with rustup"
   need cc=gcc /usr/include/stdio.h=libc6-dev make=make git=git
