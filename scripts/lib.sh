@@ -170,14 +170,18 @@ end() {
   local file=$1 pid
   if alive "$file"; then
     read -r pid _ <"$file"
-    as_root kill "$pid" 2>/dev/null || true
+    send TERM "$pid"
     until_true 20 not alive "$file" || {
-      as_root kill -9 "$pid" 2>/dev/null || true
+      send KILL "$pid"
       until_true 10 not alive "$file" || say "process $pid ($file) cannot be ended"
     }
   fi
   as_root rm -f "$file"
 }
+
+# send SIGNAL PID: to a process that may be gone. By a shell: below sudo there may be no program kill.
+# shellcheck disable=SC2016
+send() { as_root sh -c 'kill -s "$1" "$2"' sh "$1" "$2" 2>/dev/null || true; }
 
 not() { ! "$@"; }
 
@@ -193,6 +197,8 @@ until_true() {
 
 # What cargo needs besides Rust: a C compiler for libgit2 and zstd, make and git for the tests.
 build_tools() {
+  # The scripts look for programs there.
+  export CARGO_TARGET_DIR=$REPOSITORY/target
   has cargo || PATH=$PATH:$HOME/.cargo/bin
   has cargo || die "Rust is missing: install it with rustup"
   need cc=gcc /usr/include/stdio.h=libc6-dev make=make git=git
