@@ -2,15 +2,17 @@
 
 mod memory;
 mod own;
+mod registry;
 
 use crate::servers::server;
-use lkpkg::build::{BuildError, BuildRequest, Built, Failure, FailureKind, SecretFrom, SecretSource, build};
+use lkpkg::build::{BuildError, BuildRequest, Built, Failure, FailureKind, SecretFrom, SecretSource, SshSource, build};
 use lkpkg::builder::Endpoint;
 use lkpkg::content::Content;
 use lkpkg::event::{CancellationToken, Event, Events};
-use lkpkg::oci::credentials::CredentialSource;
+use lkpkg::oci::credentials::{CredentialSource, Credentials};
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation};
 use memory::Memory;
+use registry::Registry;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -607,4 +609,117 @@ async fn cancelling_before_and_while_writing() {
     assert!(matches!(outcome.error(), BuildError::Cancelled));
     assert!(!content.is_writing(), "the put was dropped");
     assert_eq!(Arc::strong_count(&content), 1);
+}
+
+/// Builds FROM an image of a registry that wants `accepted`, with these credentials for it.
+async fn build_from_private(
+    endpoint: &Endpoint,
+    challenge: &str,
+    accepted: &str,
+    shown: Credentials,
+) -> (Outcome, Registry) {
+    let registry = Registry::start(challenge, accepted).await;
+    let mut package = Package::new(&format!("FROM {}/x:1\nCOPY x /x\n", registry.address)).file("x", &unique());
+    package.request.credentials = CredentialSource::given([(registry.address.clone(), shown)].into());
+    let outcome = package.build(endpoint, Arc::default()).await;
+    (outcome, registry)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_shown_to_registries() {
+    let Some(endpoint) = buildkit().await else { return };
+    let basic = |password: &str| Credentials::Basic {
+        username: "user".into(),
+        password: password.into(),
+    };
+    let bearer = "Bearer realm=\"http://ADDRESS/token\",service=\"s\"";
+    // `user:right` in base64.
+    let right = "Basic dXNlcjpyaWdodA==";
+    let (outcome, _registry) = build_from_private(&endpoint, "Basic realm=\"x\"", right, basic("right")).await;
+    outcome.index();
+    let token = Credentials::RegistryToken("the-token".into());
+    let (outcome, _registry) = build_from_private(&endpoint, bearer, "Bearer the-token", token).await;
+    outcome.index();
+    for shown in [Credentials::Anonymous, basic("wrong")] {
+        let (outcome, registry) = build_from_private(&endpoint, "Basic realm=\"x\"", right, shown.clone()).await;
+        assert_eq!(outcome.failure().kind, FailureKind::Unauthorized, "{}", outcome.error());
+        let hint = outcome.error().hint().expect("there is one");
+        assert!(
+            hint.contains(&registry.address) && hint.contains("--registry-creds"),
+            "{hint}"
+        );
+        let was_shown = !registry.shown.lock().expect("not poisoned").is_empty();
+        assert_eq!(was_shown, shown != Credentials::Anonymous);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_that_fails_is_the_reason() {
+    let Some(endpoint) = buildkit().await else { return };
+    let registry = Registry::start("Basic realm=\"x\"", "nothing").await;
+    let mut package = Package::new(&format!("FROM {}/x:1\n", registry.address));
+    let configuration = package.directory.path().join("docker");
+    std::fs::create_dir(&configuration).expect("made");
+    std::fs::write(
+        configuration.join("config.json"),
+        r#"{"credsStore":"is-not-installed"}"#,
+    )
+    .expect("written");
+    package.request.credentials = CredentialSource::docker(Some(configuration));
+    let outcome = package.build(&endpoint, Arc::default()).await;
+    assert!(
+        matches!(outcome.error(), BuildError::Credentials(_)),
+        "{:?}",
+        outcome.error()
+    );
+    assert!(
+        outcome
+            .error()
+            .to_string()
+            .contains("docker-credential-is-not-installed"),
+        "{}",
+        outcome.error()
+    );
+}
+
+/// Bytes of the context that travelled, by BuildKit's count.
+fn transferred(outcome: &Outcome) -> i64 {
+    let sent = outcome.events.iter().filter_map(|event| match event {
+        Event::Progress { progress, .. } if progress.id.starts_with("transferring context") => Some(progress.current),
+        _ => None,
+    });
+    sent.max().expect("the context is transferred")
+}
+
+#[tokio::test]
+async fn an_unchanged_file_does_not_travel_twice() {
+    let Some(endpoint) = buildkit().await else { return };
+    let mut package = Package::new("FROM scratch\nCOPY . /\n").file("large", &unique().repeat(100_000));
+    let first = package.build(&endpoint, Arc::default()).await;
+    first.index();
+    assert!(transferred(&first) > 1_000_000, "{}", transferred(&first));
+    package = package.file("small", "new");
+    let second = package.build(&endpoint, Arc::default()).await;
+    second.index();
+    assert!(transferred(&second) < 10_000, "{}", transferred(&second));
+}
+
+#[tokio::test]
+async fn an_agent_is_mounted() {
+    let Some(endpoint) = buildkit().await else { return };
+    let mut package = Package::new(&format!(
+        "{BASE}RUN --mount=type=ssh,required=true test -S $SSH_AUTH_SOCK\n"
+    ));
+    package.request.is_cache_disabled = true;
+    let socket = package.directory.path().join("agent");
+    let _listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
+    package.request.ssh = vec![SshSource {
+        id: "default".into(),
+        socket,
+        is_raw: false,
+    }];
+    package.build(&endpoint, Arc::default()).await.index();
+    package.request.ssh[0].socket = package.directory.path().join("Dockerfile");
+    let outcome = package.build(&endpoint, Arc::default()).await;
+    assert!(outcome.error().to_string().contains("ssh-add"), "{}", outcome.error());
 }
