@@ -493,6 +493,24 @@ async fn what_the_context_lacks_is_said_before() {
 }
 
 #[tokio::test]
+async fn extra_sources_are_part_of_the_context() {
+    let Some(endpoint) = buildkit().await else { return };
+    let other = Package::new("FROM scratch\nCOPY a/x /x\nCOPY b /b\n").file("x", "from elsewhere");
+    let mut package = Package::new("FROM not-this-one\n").file("b", "from the package");
+    let source = |name: &str| other.directory.path().join(name);
+    package.request.dockerfile = "made/Dockerfile".into();
+    package.request.extra_sources = vec![
+        (source("x"), "a/x".into()),
+        (source("Dockerfile"), "made/Dockerfile".into()),
+    ];
+    let content = Arc::new(Memory::default());
+    let outcome = package.build(&endpoint, content.clone()).await;
+    let (_, _, files) = content.image(&content.index(&outcome.index().digest).manifests[0]);
+    let texts: Vec<_> = files.values().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+    assert_eq!(texts, ["from the package", "from elsewhere"]);
+}
+
+#[tokio::test]
 async fn what_the_content_says_reaches_the_user() {
     let Some(endpoint) = buildkit().await else { return };
     let package = Package::new("FROM scratch\nCOPY x /x\n").file("x", &unique());
@@ -574,6 +592,7 @@ async fn cancelling_ends_the_step_and_leaves_nothing() {
         outcome.error()
     );
     let took = wait_until(|| processes(&sleep) == 0).await;
+    eprintln!("the step ended {took:?} after the build");
     assert!(
         took < Duration::from_secs(10),
         "the step ended {took:?} after the build, {:?} after its start",
