@@ -162,8 +162,8 @@ async fn a_composed_context_arrives_whole() {
     let Some(address) = server("LKPKG_TEST_BUILDKIT") else {
         return;
     };
-    let check = r#"test "$(find . | sort | tr '\n' ' ')" = "$(cat expected)"; test "$(cat src/deep/a)" = extra; test "$(cat sub)" = over;
-        test "$(readlink link)" = src/deep; test "$(stat -c %h hard)" = 2; test "$(stat -c '%a %u:%g' tool)" = '4755 0:0';
+    let check = r#"test "$(find . | sort | tr '\n' ' ')" = "$(cat expected)"; test "$(cat src/deep/a)" = extra;
+        test "$(cat sub)" = over; test "$(readlink link)" = src/deep; test "$(stat -c %h hard)" = 2; test "$(stat -c '%a %u:%g' tool)" = '4755 0:0';
         test "$(wc -c < big)" = 3000000; test "$(stat -c %a src)" = 755"#
         .replace('\n', " ");
     let expected =

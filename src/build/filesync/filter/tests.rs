@@ -110,7 +110,7 @@ fn an_unreadable_directory_matters_only_when_it_is_wanted() {
     let directory = tempfile::tempdir().unwrap();
     let tree = make(directory.path(), &["closed/x", "open"]);
     let closed = directory.path().join("closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let excluded = paths(&tree, &options(&[], &["closed", "!**/y"], &[]));
     let wanted = tree.walk(&WalkOptions::default()).unwrap().find_map(Result::err);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
