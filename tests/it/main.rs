@@ -1,5 +1,9 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
 mod build;
+mod builder;
 mod filesync;
+mod house;
+mod program;
 mod servers;
+mod store;
