@@ -43,12 +43,12 @@ pub enum OrchestratorError {
 impl OrchestratorError {
     /// Whether this only says that the work was stopped.
     pub fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Cancelled => true,
-            Self::Build(BuildError::Cancelled)
-            | Self::Builder(BuilderError::Cancelled)
-            | Self::Store(StoreError::Cancelled) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::Build(BuildError::Cancelled)
+                | Self::Builder(BuilderError::Cancelled)
+                | Self::Store(StoreError::Cancelled)
+        )
     }
 }

@@ -1,5 +1,7 @@
 //! The program as a user runs it: an own home, an own cache, a git repository of packages, nothing from the environment.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

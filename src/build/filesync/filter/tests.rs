@@ -1,3 +1,5 @@
+//! Filters against trees and patterns.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

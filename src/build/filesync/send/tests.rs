@@ -1,3 +1,5 @@
+//! The sender against a receiver that asks as BuildKit does.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Composed trees.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::super::WalkOptions;
