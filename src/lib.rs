@@ -21,3 +21,12 @@ pub mod package;
 pub mod plan;
 pub mod registry;
 pub mod store;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that this program was built from, where the release script said so; else `unknown`.
+pub const REVISION: &str = match option_env!("LKPKG_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};

@@ -1,3 +1,5 @@
-//! Signals → cancellation, cli, exit code.
+//! The program: arguments in, exit code out. Signals become cancellation in `cli::runtime`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    lkpkg::cli::run(std::env::args_os())
+}

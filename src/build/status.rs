@@ -98,20 +98,17 @@ impl<'a> Watcher<'a> {
             self.log(log).await;
         }
         for warning in response.warnings {
-            let BuildWarning { text, line } = warning_of(&warning);
-            if self.warnings.len() < WARNINGS_MAX {
-                self.warnings.push(BuildWarning {
-                    text: text.clone(),
-                    line,
-                });
+            let warning = warning_of(&warning);
+            let event = Event::BuildWarning {
+                step: self.step.clone(),
+                text: warning.text.clone(),
+                line: warning.line,
+            };
+            self.events.send(event).await;
+            // Each platform can complain about the same line.
+            if self.warnings.len() < WARNINGS_MAX && !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
             }
-            self.events
-                .send(Event::BuildWarning {
-                    step: self.step.clone(),
-                    text,
-                    line,
-                })
-                .await;
         }
     }
 

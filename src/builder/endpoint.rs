@@ -8,7 +8,8 @@ use tonic::transport::Channel;
 pub struct Endpoint {
     /// What people call it: `local`, `linuxkit-builder`, `unix:///run/…`.
     pub name: String,
-    /// An HTTP/2 connection that speaks `moby.buildkit.v1.Control`.
+    /// An HTTP/2 connection that speaks `moby.buildkit.v1.Control`. A `buildkitd` of our own stays as long as a clone of it
+    /// lives.
     pub channel: Channel,
     /// Platforms that its workers say they can build.
     pub platforms: Vec<Platform>,

@@ -1,1 +1,61 @@
 //! Files as the rest of the house wants them: atomic replace, verified ingest, lock guards, sorted walk.
+//!
+//! Knows nothing of images. Everything here blocks; hands call it from a blocking task.
+
+mod atomic;
+mod ingest;
+mod lock;
+mod walk;
+
+pub use atomic::{replace, sync_directory};
+pub use ingest::{Expected, Ingest, is_abandoned, is_temporary, sweep};
+pub use lock::{FileLock, RecordLock};
+pub use walk::{Entry, walk};
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What can go wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done: `write`, `open`, …
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A lock is held by somebody else for longer than we may wait.
+    #[error("{path} is locked by {holder}; waited {} ms", waited.as_millis())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as the kernel tells: `process 12 (linuxkit)`.
+        holder: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The bytes are not those that were announced.
+    #[error("sha256:{expected} is damaged: {found}")]
+    Mismatch {
+        /// The hexadecimal SHA-256 that was announced.
+        expected: String,
+        /// What came instead.
+        found: String,
+    },
+}
+
+impl FileError {
+    /// Says what was being done to which file when `source` happened.
+    pub fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

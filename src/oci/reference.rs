@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 /// The full name of an image: registry, repository, and a tag or a digest or both.
 ///
-/// Parsed by oci-spec (the grammar is distribution/reference's) after [`expand`].
+/// The grammar is distribution/reference's, applied after [`expand`]. Parsed by hand: the regular expression that
+/// oci-spec compiles for it costs every process more than reading a repository of thousands of files does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     registry: String,
@@ -86,32 +87,107 @@ impl Reference {
     }
 }
 
+/// Longest name that distribution/reference takes, registry and repository together.
+const NAME_BYTES_MAX: usize = 255;
+/// Longest tag that distribution/reference takes.
+const TAG_BYTES_MAX: usize = 128;
+/// Docker Hub's registry, and its old name.
+const DOCKER_HUB: (&str, &str) = ("docker.io", "index.docker.io");
+
 impl FromStr for Reference {
     type Err = ReferenceError;
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let error = |reason: String| ReferenceError {
+        let error = |reason: &str| ReferenceError {
             text: text.to_owned(),
-            reason,
+            reason: reason.to_owned(),
         };
         let expanded = expand(text);
-        let parsed: oci_spec::distribution::Reference = expanded
-            .parse()
-            .map_err(|e: oci_spec::distribution::ParseError| error(e.to_string()))?;
-        let digest = parsed
-            .digest()
-            .map(str::parse)
-            .transpose()
-            .map_err(|e: super::DigestError| error(e.to_string()))?;
-        // oci-spec fills in `latest`; whether a tag was written matters to us.
-        let name = expanded.split('@').next().unwrap_or_default();
-        let is_tagged = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        let (name, digest) = match expanded.split_once('@') {
+            Some((name, digest)) => {
+                let digest = digest.parse().map_err(|e: super::DigestError| error(&e.to_string()))?;
+                (name, Some(digest))
+            }
+            None => (expanded.as_str(), None),
+        };
+        let (name, tag) = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (name, None),
+        };
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return Err(error(
+                "a tag is at most 128 letters, digits, '_', '.' and '-', and begins with none of the last two",
+            ));
+        }
+        let (registry, repository) = match name.split_once('/') {
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
+            _ => (DOCKER_HUB.0, name),
+        };
+        if !is_registry(registry) {
+            return Err(error("its registry is not HOST or HOST:PORT"));
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Err(error("it is longer than 255 signs"));
+        }
+        if !repository.split('/').all(is_component) {
+            return Err(error(
+                "a repository is lower-case letters and digits, with '.', '_', '__' or '-' between them and '/' between parts",
+            ));
+        }
+        let registry = if registry == DOCKER_HUB.1 {
+            DOCKER_HUB.0
+        } else {
+            registry
+        };
+        let repository = match registry == DOCKER_HUB.0 && !repository.contains('/') {
+            true => format!("library/{repository}"),
+            false => repository.to_owned(),
+        };
         Ok(Self {
-            registry: parsed.registry().to_owned(),
-            repository: parsed.repository().to_owned(),
-            tag: parsed.tag().filter(|_| is_tagged).map(str::to_owned),
+            registry: registry.to_owned(),
+            repository,
+            tag: tag.map(str::to_owned),
             digest,
         })
     }
+}
+
+fn is_tag(tag: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    tag.len() <= TAG_BYTES_MAX
+        && tag.bytes().next().is_some_and(is_word)
+        && tag.bytes().all(|byte| is_word(byte) || byte == b'.' || byte == b'-')
+}
+
+/// A host name or address, an IPv6 one in brackets, and a port or none.
+fn is_registry(registry: &str) -> bool {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((address, rest)) = registry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let is_address = !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+        return is_address && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+    }
+    let (host, port) = match registry.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (registry, None),
+    };
+    let is_label = |label: &str| {
+        let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        is_end(label.bytes().next())
+            && is_end(label.bytes().next_back())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    host.split('.').all(is_label) && port.is_none_or(is_port)
+}
+
+/// Runs of lower-case letters and digits, with `.`, `_`, `__` or any number of `-` between two of them.
+fn is_component(component: &str) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = component.as_bytes();
+    let separators = bytes.split(is_plain).filter(|separator| !separator.is_empty());
+    bytes.first().is_some_and(is_plain)
+        && bytes.last().is_some_and(is_plain)
+        && separators
+            .into_iter()
+            .all(|separator| matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-'))
 }
 
 impl fmt::Display for Reference {
@@ -168,6 +244,60 @@ mod tests {
             (pinned.tag(), pinned.digest(), pinned.to_string()),
             (Some("1"), Some(&digest), format!("docker.io/a/b:1@{digest}"))
         );
+    }
+
+    /// oci-spec's grammar is distribution/reference's regular expression; ours must say the same. (But for three
+    /// slips of oci-spec's: it takes letters outside of ASCII in tags and `_` in a registry's name, and no IPv6 address.)
+    #[test]
+    fn the_grammar_is_oci_specs() {
+        const PIECES: [&str; 16] = [
+            "a",
+            "B",
+            "0",
+            ".",
+            "_",
+            "__",
+            "-",
+            "--",
+            "/",
+            ":",
+            "@",
+            "localhost",
+            "docker.io",
+            "index.docker.io",
+            ":5000",
+            "x.y",
+        ];
+        let strategy = proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..7);
+        let config = proptest::test_runner::Config::with_cases(4096);
+        proptest::test_runner::TestRunner::new(config)
+            .run(&strategy, |pieces| {
+                let text = pieces.concat();
+                let ours = text.parse::<Reference>().ok();
+                let theirs = expand(&text).parse::<oci_spec::distribution::Reference>().ok();
+                let ours = ours.map(|ours| (ours.registry, ours.repository));
+                let theirs = theirs.map(|theirs| (theirs.registry().to_owned(), theirs.repository().to_owned()));
+                let theirs = theirs.filter(|(registry, _)| !registry.contains('_'));
+                proptest::prop_assert_eq!(ours, theirs, "{}", text);
+                Ok(())
+            })
+            .expect("the same");
+    }
+
+    #[test]
+    fn addresses_letters_and_lengths() {
+        for (text, expected) in [
+            ("[::1]:5000/a:1".to_owned(), true),
+            ("[::1]/a".to_owned(), true),
+            ("[::1/a".to_owned(), false),
+            ("a:é".to_owned(), false),
+            (format!("a/b:{}", "x".repeat(128)), true),
+            (format!("a/b:{}", "x".repeat(129)), false),
+            (format!("docker.io/a/{}", "x".repeat(243)), true),
+            (format!("docker.io/a/{}", "x".repeat(244)), false),
+        ] {
+            assert_eq!(text.parse::<Reference>().is_ok(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,39 @@
 //!
 //! Reads files below the package directory only. No git, no network, no environment.
 
+mod build_args;
+mod build_yml;
+mod config;
+mod depends;
+pub mod dockerfile;
+mod error;
+mod load;
+mod paths;
+mod reader;
+mod yaml;
+
+pub use build_args::parse_build_arg_file;
+pub use error::{Diagnostic, PackageError, Position};
+pub use load::load;
+
 use std::path::PathBuf;
+
+/// What the command line says about every package that it names; each wins over build.yml.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// `--build-yml`: another name for build.yml, relative to the package's directory.
+    pub build_yml: Option<String>,
+    /// `--org`.
+    pub org: Option<String>,
+    /// `--tag`: another tag template; empty is "not given".
+    pub tag: Option<String>,
+    /// `--dockerfile`: relative to the package's directory, or absolute and inside it.
+    pub dockerfile: Option<PathBuf>,
+    /// `--network`.
+    pub has_network: Option<bool>,
+    /// `--disable-cache`.
+    pub is_cache_disabled: Option<bool>,
+}
 
 /// A package as its build.yml describes it, with flags applied and defaults filled in; only valid values travel.
 #[derive(Clone, Debug, PartialEq)]

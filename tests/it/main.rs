@@ -1,4 +1,10 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
+mod bad_input;
 mod build;
+mod builder;
+mod filesync;
+mod house;
+mod program;
 mod servers;
+mod store;

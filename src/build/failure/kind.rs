@@ -28,9 +28,9 @@ pub enum FailureKind {
     Other,
 }
 
-/// Texts of which one must be in the (lower-case) message, most telling first.
-const MARKS: [(FailureKind, &[&str]); 8] = [
-    (FailureKind::Emulation, &["exec format error"]),
+/// Texts of which one must be in the (lower-case) message. A layer that cannot be fetched fails in the middle of a COPY,
+/// so what registries say comes before what COPY says.
+const MARKS: [(FailureKind, &[&str]); 6] = [
     (
         FailureKind::Dockerfile,
         &[
@@ -38,18 +38,9 @@ const MARKS: [(FailureKind, &[&str]); 8] = [
             "failed to process",
             "failed to parse stage name",
             "invalid reference format",
-            "failed to read dockerfile",
         ],
     ),
-    (FailureKind::SecretMissing, &["failed to solve: secret ", "secret "]),
-    (
-        FailureKind::SshMissing,
-        &["unset ssh forward key", "no ssh key", "no ssh handler"],
-    ),
-    (
-        FailureKind::FileNotFound,
-        &["failed to calculate checksum of ref", "failed to compute cache key"],
-    ),
+    (FailureKind::SshMissing, &["unset ssh forward key", "no ssh handler"]),
     (
         FailureKind::Unauthorized,
         &[
@@ -67,29 +58,22 @@ const MARKS: [(FailureKind, &[&str]); 8] = [
     (
         FailureKind::RegistryUnreachable,
         &[
-            "connection refused",
-            "no such host",
+            "dial tcp",
             "i/o timeout",
             "tls handshake timeout",
             "connection reset",
-            "network is unreachable",
-            "no route to host",
             "x509:",
             "gave http response to https",
-            "server misbehaving",
             "502 bad gateway",
             "503 service unavailable",
+            "504 gateway timeout",
             "429 too many requests",
-            "dial tcp",
         ],
     ),
+    (FailureKind::FileNotFound, &["failed to calculate checksum of ref"]),
     (
         FailureKind::ImageNotFound,
-        &[
-            "failed to resolve source metadata",
-            "no match for platform",
-            "not found",
-        ],
+        &["failed to resolve source metadata", "no match for platform"],
     ),
 ];
 /// What a program for another machine makes the kernel, a shell or runc say.
@@ -110,13 +94,11 @@ impl FailureKind {
         if exit_code.is_some() || text.contains("did not complete successfully") {
             return Self::Run;
         }
-        let is_there = |(_, marks): &&(Self, &[&str])| marks.iter().any(|mark| text.contains(mark));
-        let kind = MARKS.iter().find(is_there).map_or(Self::Other, |(kind, _)| *kind);
-        match kind {
-            // "not found" is said of many things; a secret's text names no image and the other way round.
-            Self::SecretMissing if !text.contains("not found") => Self::Other,
-            kind => kind,
+        if text.starts_with("secret ") && text.ends_with("not found") {
+            return Self::SecretMissing;
         }
+        let is_there = |(_, marks): &&(Self, &[&str])| marks.iter().any(|mark| text.contains(mark));
+        MARKS.iter().find(is_there).map_or(Self::Other, |(kind, _)| *kind)
     }
 
     /// The text without what says nothing to a user.

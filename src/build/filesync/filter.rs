@@ -47,7 +47,8 @@ impl Tree {
     /// The entries of the tree that pass, in BuildKit's order. Files are looked at while the iterator advances.
     ///
     /// # Errors
-    /// At once when a pattern is malformed or a followed path cannot be read; from the iterator, which then ends, when an entry cannot be read.
+    /// At once when a pattern is malformed or a followed path cannot be read. From the iterator, which then ends, when
+    /// an entry cannot be read.
     pub fn walk(&self, options: &WalkOptions) -> Result<Entries<'_>, FileSyncError> {
         let mut includes = options.include_patterns.clone();
         if !options.follow_paths.is_empty()
@@ -246,7 +247,8 @@ impl Iterator for Entries<'_> {
                     continue;
                 }
                 Some(Ok(node)) => self.look_at(node),
-                // Nobody asked for what is in there, except perhaps for an exception: not being allowed to look is no failure.
+                // Nobody asked for what is in there, except perhaps for an exception: not being allowed to look is
+                // no failure.
                 Some(Err(error)) if self.is_last_skipped && error.is_permission_denied() => Ok(()),
                 Some(Err(error)) => Err(error),
             };

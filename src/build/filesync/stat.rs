@@ -159,7 +159,40 @@ fn grow(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Re
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::super::{Tree, WalkOptions};
     use super::*;
+    use rustix::fs::{XattrFlags, setxattr};
+
+    #[test]
+    fn extended_attributes_travel() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        std::fs::write(&path, "").unwrap();
+        let long = vec![7; 3000];
+        for (name, value) in [
+            ("user.short", &b"v"[..]),
+            ("user.long", &long),
+            ("user.com.apple.kept", b""),
+        ] {
+            setxattr(&path, name, value, XattrFlags::empty()).unwrap();
+        }
+        let tree = Tree::new(directory.path().to_owned(), vec![]).unwrap();
+        let entry = tree.walk(&WalkOptions::default()).unwrap().next().unwrap().unwrap();
+        let mut sent: Vec<_> = entry
+            .stat
+            .xattrs
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("user."))
+            .collect();
+        sent.sort();
+        let expected = [
+            ("user.com.apple.kept", vec![]),
+            ("user.long", long),
+            ("user.short", b"v".to_vec()),
+        ];
+        assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value)));
+    }
 
     #[test]
     fn device_numbers_are_cut_as_fsutil_does() {

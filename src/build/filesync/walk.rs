@@ -1,6 +1,6 @@
 //! [`Walk`]: every entry of a [`Tree`], a directory before its entries, entries of a directory by the bytes of their
-//! names. That is the order in which BuildKit demands them (`a`, `a/b`, `a.txt`). Holds the names of the directories on the way down,
-//! nothing else.
+//! names. That is the order in which BuildKit demands them (`a`, `a/b`, `a.txt`). It holds the names of the directories
+//! on the way down, nothing else, and must not filter.
 
 use super::error::FileSyncError;
 use super::tree::{Layers, Node, Tree};

@@ -15,6 +15,7 @@ mod transport;
 
 /// Generated from `proto/content.proto`.
 mod proto {
+    #![expect(unused_qualifications, clippy::allow_attributes, reason = "generated code")]
     tonic::include_proto!("containerd.services.content.v1");
 }
 

@@ -72,3 +72,65 @@ impl Ssh for SshService {
         Ok(Response::new(Box::pin(futures_util::stream::select(bytes, ended))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard_buildkit_proto::moby::sshforward::v1::ssh_client::SshClient;
+    use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+    use tokio_stream::wrappers::UnixListenerStream;
+
+    #[tokio::test]
+    async fn an_agent_answers_through_the_session() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("agent");
+        let agent = UnixListener::bind(&socket).expect("the agent's socket");
+        let session = directory.path().join("session");
+        let listener = UnixListenerStream::new(UnixListener::bind(&session).expect("the session's socket"));
+        let source = SshSource {
+            id: "default".into(),
+            socket,
+            is_raw: false,
+        };
+        let server = tonic::transport::Server::builder()
+            .add_service(SshServer::new(SshService { sources: vec![source] }))
+            .serve_with_incoming(listener);
+        let answer = async {
+            let (mut stream, _) = agent.accept().await.expect("a connection");
+            let mut request = [0; 5];
+            stream.read_exact(&mut request).await.expect("a request");
+            stream.write_all(&[0, 0, 0, 3, 12, 1, 2]).await.expect("sent");
+            std::future::pending::<()>().await;
+        };
+        let ask = async {
+            let address = format!("unix://{}", session.display());
+            let mut client = SshClient::connect(address).await.expect("connects");
+            let unknown = client.check_agent(CheckAgentRequest { id: "other".into() }).await;
+            assert_eq!(
+                unknown.expect_err("is not there").message(),
+                "unset ssh forward key other"
+            );
+            client
+                .check_agent(CheckAgentRequest::default())
+                .await
+                .expect("is there");
+            // A request that is refused, cut in two, and one that passes.
+            let pieces = [vec![0, 0], vec![0, 1, 19, 0, 0, 0, 1, 11]].map(|data| BytesMessage { data });
+            let answers = client
+                .forward_agent(tokio_stream::iter(pieces))
+                .await
+                .expect("is connected")
+                .into_inner();
+            let answers: Vec<BytesMessage> = answers.try_collect().await.expect("ends well");
+            let bytes: Vec<u8> = answers.into_iter().flat_map(|message| message.data).collect();
+            assert_eq!(bytes, [0, 0, 0, 1, 5, 0, 0, 0, 3, 12, 1, 2]);
+        };
+        tokio::select! {
+            () = ask => {}
+            () = answer => unreachable!("it never ends"),
+            result = server => panic!("the server ended: {result:?}"),
+        }
+    }
+}

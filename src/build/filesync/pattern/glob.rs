@@ -86,7 +86,7 @@ fn consume<'n>(chunk: &str, name: &'n str) -> Result<Option<&'n str>, BadGlob> {
         };
         is_mismatch = is_mismatch || left.next() != Some(wanted);
     }
-    Ok((!is_mismatch).then(|| left.as_str()))
+    Ok((!is_mismatch).then_some(left.as_str()))
 }
 
 /// Reads a class behind its `[` and says whether `found` is in it.
@@ -168,12 +168,8 @@ mod tests {
             ("a??b", "a☺b"),
             ("a?b", "a/b"),
             ("a*b", "a/b"),
-            ("*[", "/"),
             ("", "x"),
-        ]
-        .into_iter()
-        .filter(|(pattern, _)| *pattern != "*[")
-        {
+        ] {
             check(pattern, name, Ok(false));
         }
     }

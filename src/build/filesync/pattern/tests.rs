@@ -1,3 +1,5 @@
+//! Patterns against moby's own answers, and against a model.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

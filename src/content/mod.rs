@@ -2,6 +2,12 @@
 //!
 //! The local store and a registry are both. Everything that moves images is written against these two.
 
+mod copy;
+mod document;
+
+pub use copy::{Copied, copy, validate};
+pub use document::{DOCUMENT_BYTES_MAX, Document, DocumentError, read_document};
+
 use crate::oci::{Descriptor, Digest};
 use async_trait::async_trait;
 use std::pin::Pin;
@@ -24,6 +30,14 @@ pub enum ContentError {
     /// The blob is not there.
     #[error("content {0} is missing")]
     Missing(Digest),
+    /// A manifest or an index that makes no sense.
+    #[error("content {digest} is damaged: {source}")]
+    Document {
+        /// Which.
+        digest: Digest,
+        /// Why it makes no sense.
+        source: DocumentError,
+    },
     /// Whoever keeps the content failed.
     #[error("{doing}: {source}")]
     Failed {
@@ -63,4 +77,7 @@ pub trait Sink: Send + Sync {
 
 /// A place that is both, such as the local store.
 pub trait Content: Source + Sink {}
-impl<T: Source + Sink> Content for T {}
+impl<T: Source + Sink + ?Sized> Content for T {}
+
+#[cfg(test)]
+pub(crate) mod memory;

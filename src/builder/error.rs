@@ -1,0 +1,236 @@
+//! Why there is no builder: [`BuilderError`], and what kind of failure it is ([`Kind`]), from which the exit code follows.
+
+use std::path::PathBuf;
+
+/// The three ways to get a builder, for a user who has none.
+pub const THREE_WAYS: &str = "There are three ways to get a builder:
+  1. start a Docker daemon; lkpkg runs BuildKit in a container there
+  2. name a BuildKit that runs already: BUILDKIT_HOST=unix:///run/buildkit/buildkitd.sock, or --builders unix://…
+  3. as root, have buildkitd and runc on PATH, or set LKPKG_BUILDKITD to the program; lkpkg starts it itself";
+
+/// What kind of failure an error is; the exit code follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The work was tried and failed (exit code 1).
+    Failed,
+    /// What the user gave is wrong (exit code 2).
+    Input,
+    /// Something that is needed is not there (exit code 3).
+    Missing,
+    /// Someone else uses it (exit code 4).
+    Busy,
+    /// The user cancelled (exit code 130).
+    Cancelled,
+}
+
+/// Why there is no builder.
+#[derive(Debug, thiserror::Error)]
+pub enum BuilderError {
+    /// Neither named, nor in Docker, nor on PATH.
+    #[error("no builder for {platform}: {why}\n{THREE_WAYS}")]
+    NoBuilder {
+        /// Platform that should be built.
+        platform: String,
+        /// What was looked for and not found.
+        why: String,
+    },
+    /// `buildkitd` is not there.
+    #[error("there is no buildkitd {}\n{THREE_WAYS}", .given.as_ref().map_or("on PATH".into(), |path| format!("at {}", path.display())))]
+    NoBuildkitd {
+        /// Where it should be, when the user said so.
+        given: Option<PathBuf>,
+    },
+    /// `buildkitd` is there, its container runtime is not.
+    #[error(
+        "buildkitd at {buildkitd} needs runc, and neither runc nor buildkit-runc is beside it or on PATH\n\
+         Install runc (Debian: apt-get install runc) or put buildkit-runc, which comes with BuildKit's releases, beside buildkitd."
+    )]
+    NoRunc {
+        /// The program that was found.
+        buildkitd: PathBuf,
+    },
+    /// Own `buildkitd` without being root.
+    #[error("buildkitd needs root here, and this is user {uid}\n{THREE_WAYS}")]
+    NotRoot {
+        /// Effective user ID.
+        uid: u32,
+    },
+    /// No Docker daemon answers.
+    #[error("no Docker daemon answers at {address}: {reason}")]
+    NoDocker {
+        /// Its address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// An address or a list of builders that cannot be read.
+    #[error("{text:?} names no builder: {reason}")]
+    BadAddress {
+        /// What was given.
+        text: String,
+        /// What is wrong, and what is possible.
+        reason: String,
+    },
+    /// The builder's configuration cannot be read.
+    #[error("the builder configuration {path} cannot be read: {source}")]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An address at which no BuildKit answers.
+    #[error("no BuildKit answers at {address}: {reason}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// A builder was started and does not work.
+    #[error("{what} did not start: {reason}{}", shown_log(.log))]
+    NotStarted {
+        /// What was started: `buildkitd`, or a container by its name.
+        what: String,
+        /// What happened.
+        reason: String,
+        /// The last lines of its own log; empty when it wrote none.
+        log: String,
+    },
+    /// The builder's image cannot be had.
+    #[error(
+        "the builder image {image} cannot be pulled: {reason}\n\
+         Name another one with --builder-image, or configure a mirror in the Docker daemon (registry-mirrors)."
+    )]
+    NoImage {
+        /// The image.
+        image: String,
+        /// What the Docker daemon said.
+        reason: String,
+    },
+    /// A container of this name was made by someone else and is not fit.
+    #[error(
+        "the container {name} was not made by lkpkg and cannot be used: {reason}\n\
+         --builder-restart replaces it, --builder-name chooses another name."
+    )]
+    Foreign {
+        /// Name of the container.
+        name: String,
+        /// Why it is not fit.
+        reason: String,
+    },
+    /// It should be replaced, but others use it.
+    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}; try again when they are done", users(.pids))]
+    InUse {
+        /// Why it should be restarted.
+        reason: String,
+        /// Who uses it.
+        pids: Vec<i32>,
+    },
+    /// Another process does not finish.
+    #[error("another lkpkg process has held {path} for {waited_s} s; see who it is with: fuser {path}")]
+    LockTimeout {
+        /// The lock file.
+        path: PathBuf,
+        /// How long we waited, in seconds.
+        waited_s: u64,
+    },
+    /// A request to the Docker daemon failed.
+    #[error("{doing}: {source}")]
+    Docker {
+        /// What was being done, to what.
+        doing: String,
+        /// What the daemon said.
+        source: bollard::errors::Error,
+    },
+    /// A file could not be read or written, or a process not started.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The user cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl BuilderError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoBuilder { .. }
+            | Self::NoBuildkitd { .. }
+            | Self::NoRunc { .. }
+            | Self::NotRoot { .. }
+            | Self::NoDocker { .. }
+            | Self::Unreachable { .. }
+            | Self::NoImage { .. } => Kind::Missing,
+            Self::BadAddress { .. } | Self::BadConfig { .. } | Self::Foreign { .. } => Kind::Input,
+            Self::InUse { .. } | Self::LockTimeout { .. } => Kind::Busy,
+            Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } => Kind::Failed,
+            Self::Cancelled => Kind::Cancelled,
+        }
+    }
+}
+
+/// For `map_err`: an I/O error with what was being done, to what.
+pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> BuilderError {
+    let path = path.into();
+    move |source| BuilderError::Io { doing, path, source }
+}
+
+fn shown_log(log: &str) -> String {
+    if log.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = log.lines().map(|line| format!("  {line}")).collect();
+    format!("\nIts log ends with:\n{}", lines.join("\n"))
+}
+
+fn users(pids: &[i32]) -> String {
+    pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_a_builder_reads_the_three_ways() {
+        for error in [
+            BuilderError::NoBuilder {
+                platform: "linux/amd64".into(),
+                why: "nothing there".into(),
+            },
+            BuilderError::NoBuildkitd { given: None },
+            BuilderError::NoBuildkitd {
+                given: Some("/b".into()),
+            },
+            BuilderError::NotRoot { uid: 1000 },
+        ] {
+            let text = error.to_string();
+            assert_eq!(error.kind(), Kind::Missing);
+            for way in ["Docker daemon", "BUILDKIT_HOST=unix://", "LKPKG_BUILDKITD"] {
+                assert!(text.contains(way), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_did_not_start_shows_its_log() {
+        let error = |log: &str| BuilderError::NotStarted {
+            what: "buildkitd".into(),
+            reason: "it ended".into(),
+            log: log.into(),
+        };
+        assert_eq!(error("").to_string(), "buildkitd did not start: it ended");
+        assert_eq!(
+            error("a\nb").to_string(),
+            "buildkitd did not start: it ended\nIts log ends with:\n  a\n  b"
+        );
+    }
+}

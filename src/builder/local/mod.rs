@@ -1,0 +1,311 @@
+//! A `buildkitd` of our own, kept between calls: found or started → [`Endpoint`].
+//!
+//! ```text
+//! lkpkg ──starts, once──▶ supervisor (lkpkg __keep-buildkitd) ──owns──▶ buildkitd
+//!   └── one control connection while it works ──▶┘  the last one closed + idle time → both end
+//! ```
+//!
+//! Whether the daemon that runs is the one that is wanted is decided by `decide.rs`, purely. The supervisor is
+//! [`supervise()`]; the two talk as `talk.rs` says. Nothing here looks at the environment: the caller finds the programs.
+
+mod daemon;
+mod decide;
+mod lock;
+mod places;
+mod supervise;
+mod talk;
+
+pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
+
+use super::error::io;
+use super::{BuilderConfig, BuilderError, Endpoint, dial};
+use crate::event::Events;
+use decide::{Decision, Wanted, decide};
+use places::Places;
+use sha2::{Digest as _, Sha256};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use talk::{Conversation, Report};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
+
+/// How long an unused `buildkitd` stays when nothing else is asked for: long enough for the next build of a person at
+/// work, short enough that a machine used once is clean again soon.
+pub const DEFAULT_IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// How often we look again. Each round ends with a daemon in use, an error, or one that ended just now under our hands;
+/// the last is rare, and three times in a row does not happen by chance.
+const ROUNDS: usize = 3;
+
+/// The most that a supervisor may take until it reports: its own limits (a predecessor that ends, a daemon that starts)
+/// and some room.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long a supervisor may take to notice that its daemon is gone.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A `buildkitd` that lkpkg starts itself: its programs and its place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Local {
+    /// The program of lkpkg, which starts itself again as the supervisor.
+    pub lkpkg: PathBuf,
+    /// The program `buildkitd`; None when there is none.
+    pub buildkitd: Option<PathBuf>,
+    /// The container runtime, `runc` or `buildkit-runc`; None when there is none.
+    pub runc: Option<PathBuf>,
+    /// Directory of its state, log and lock. One daemon a directory.
+    pub state: PathBuf,
+    /// How long it stays when nobody uses it.
+    pub idle: Duration,
+}
+
+impl Local {
+    /// A place without programs, and the default idle time.
+    pub fn new(lkpkg: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
+        Self {
+            lkpkg: lkpkg.into(),
+            buildkitd: None,
+            runc: None,
+            state: state.into(),
+            idle: DEFAULT_IDLE,
+        }
+    }
+
+    /// Finds the programs: `buildkitd` as `given`, else on `search_path` (the value of `PATH`); the runtime beside it, else
+    /// on `search_path`. Whether a given program is there is looked at when it is needed.
+    #[must_use]
+    pub fn with_programs(mut self, given: Option<&Path>, search_path: &OsStr) -> Self {
+        let on_path: Vec<PathBuf> = std::env::split_paths(search_path).collect();
+        self.buildkitd = match given {
+            Some(path) => std::path::absolute(path).ok(),
+            None => find("buildkitd", &on_path),
+        };
+        let beside = self.buildkitd.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let directories: Vec<PathBuf> = beside.into_iter().chain(on_path).collect();
+        // Debian keeps runc in /usr/sbin, which is not on the PATH of everybody.
+        let directories = [directories, vec!["/usr/sbin".into(), "/sbin".into()]].concat();
+        self.runc = find("buildkit-runc", &directories).or_else(|| find("runc", &directories));
+        self
+    }
+}
+
+fn find(program: &str, directories: &[PathBuf]) -> Option<PathBuf> {
+    directories
+        .iter()
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_absolute() && path.is_file())
+}
+
+/// The local `buildkitd`, started when none runs. It is in use as long as the endpoint's channel lives.
+pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
+    let options = options(local, config)?;
+    let places = Places::prepare(&options.state)?;
+    let wanted = Wanted {
+        buildkitd: options.buildkitd.clone(),
+        config: config_digest(config.config.as_deref())?,
+    };
+
+    // The usual case needs no lock: it runs, and is right.
+    if !config.restart
+        && let Some(endpoint) = join(&places, &wanted, events).await?
+    {
+        return Ok(endpoint);
+    }
+    // One process at a time starts or ends a daemon; the others wait here and then find it.
+    let _start = lock::exclusive(&places.start_lock, REPORT_TIMEOUT).await?;
+    let mut is_restart = config.restart;
+    for _ in 0..ROUNDS {
+        if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
+            return Ok(endpoint);
+        }
+        if let Some(conversation) = Conversation::begin(&places.control_socket).await {
+            if let Decision::Replace { reason } = decide(&wanted, &conversation.greeting, is_restart) {
+                events.notice(format!("restarting buildkitd: {reason}")).await;
+                conversation
+                    .end()
+                    .await
+                    .map_err(|pids| BuilderError::InUse { reason, pids })?;
+            } else {
+                continue; // it came up between the two looks
+            }
+        }
+        is_restart = false;
+        events.notice(starting(&options, &places)).await;
+        start(&local.lkpkg, &options, &places).await?;
+    }
+    let reason = format!("it ended {ROUNDS} times as soon as it was there");
+    Err(BuilderError::NotStarted {
+        what: "buildkitd".into(),
+        reason,
+        log: daemon::log_tail(&places.log),
+    })
+}
+
+/// What users read: that something stays behind, for how long, and where.
+fn starting(options: &SuperviseOptions, places: &Places) -> String {
+    let (program, state) = (options.buildkitd.display(), places.state.display());
+    format!(
+        "starting {program}; it ends {} s after its last use, its state and log are in {state}",
+        options.idle.as_secs()
+    )
+}
+
+/// What the supervisor is told; an error when something is missing.
+fn options(local: &Local, config: &BuilderConfig) -> Result<SuperviseOptions, BuilderError> {
+    let given = local.buildkitd.clone();
+    let Some(buildkitd) = given.clone().filter(|path| path.is_file()) else {
+        return Err(BuilderError::NoBuildkitd { given });
+    };
+    let uid = rustix::process::geteuid();
+    if !uid.is_root() {
+        return Err(BuilderError::NotRoot { uid: uid.as_raw() });
+    }
+    let runc = local.runc.clone().ok_or_else(|| BuilderError::NoRunc {
+        buildkitd: buildkitd.clone(),
+    })?;
+    let absolute = |path: &Path| std::path::absolute(path).map_err(io("finding", path));
+    Ok(SuperviseOptions {
+        state: absolute(&local.state)?,
+        buildkitd,
+        runc,
+        config: config.config.as_deref().map(absolute).transpose()?,
+        // Less than the moment between its start and its first use would be no time at all.
+        idle: local.idle.max(Duration::from_secs(1)),
+    })
+}
+
+/// Digest of a configuration file, by which a changed one is noticed.
+fn config_digest(config: Option<&Path>) -> Result<Option<String>, BuilderError> {
+    let Some(path) = config else { return Ok(None) };
+    let bytes = std::fs::read(path).map_err(|source| BuilderError::BadConfig {
+        path: path.into(),
+        source,
+    })?;
+    Ok(Some(hex::encode(Sha256::digest(bytes))))
+}
+
+/// The daemon that runs, when one does and it is the right one. The connection to its supervisor goes into the channel's
+/// dialler, and so is held as long as any clone of the endpoint.
+async fn join(places: &Places, wanted: &Wanted, events: &Events) -> Result<Option<Endpoint>, BuilderError> {
+    let Some(conversation) = Conversation::begin(&places.control_socket).await else {
+        return Ok(None);
+    };
+    if decide(wanted, &conversation.greeting, false) != Decision::Keep {
+        return Ok(None);
+    }
+    let pid = conversation.greeting.pid;
+    let Some(lease) = conversation.hold().await else {
+        return Ok(None);
+    };
+    let lease = Arc::new(lease);
+    let (held, socket) = (Arc::clone(&lease), places.buildkitd_socket.clone());
+    let open = move || {
+        let _held = &held;
+        UnixStream::connect(socket.clone())
+    };
+    match dial::connect("local", open).await {
+        Ok(endpoint) => {
+            events
+                .notice(format!("using buildkitd {}, process {pid}", endpoint.version))
+                .await;
+            Ok(Some(endpoint))
+        }
+        // Gone in this very moment: its supervisor ends as well, and closes the lease.
+        Err(_) if tokio::time::timeout(NOTICE_TIMEOUT, lease.closed()).await.is_ok() => Ok(None),
+        Err(reason) => {
+            let address = format!("unix://{}", places.buildkitd_socket.display());
+            Err(BuilderError::Unreachable { address, reason })
+        }
+    }
+}
+
+/// Starts a supervisor and waits for its word.
+async fn start(lkpkg: &Path, options: &SuperviseOptions, places: &Places) -> Result<(), BuilderError> {
+    let log = places.fresh_log()?;
+    let mut supervisor = tokio::process::Command::new(lkpkg)
+        .args(options.arguments())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(io("starting", lkpkg))?;
+    let not_started = |reason: String, log| BuilderError::NotStarted {
+        what: "buildkitd".into(),
+        reason,
+        log,
+    };
+    let wordless = |reason: String| not_started(reason, daemon::log_tail(&places.log));
+    let mut line = String::new();
+    let stdout = supervisor
+        .stdout
+        .take()
+        .ok_or_else(|| wordless("its supervisor has no output".into()))?;
+    let mut stdout = BufReader::new(stdout);
+    match tokio::time::timeout(REPORT_TIMEOUT, stdout.read_line(&mut line)).await {
+        Ok(_) => match serde_json::from_str(&line) {
+            Ok(Report::Ready) => Ok(()),
+            Ok(Report::Failed { reason, log }) => Err(not_started(reason, log)),
+            Err(_) => Err(wordless("its supervisor ended without a word".into())),
+        },
+        Err(_) => {
+            // It owns a daemon perhaps, which it ends when it is asked to.
+            if let Some(pid) = supervisor.id().and_then(daemon::pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+            Err(wordless(format!(
+                "its supervisor did not report within {} s",
+                REPORT_TIMEOUT.as_secs()
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_beside_and_on_the_path() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let make = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+            std::fs::write(&path, "").expect("a file");
+            path
+        };
+        let [given, beside, on_path, _runc] = [
+            make("given/buildkitd"),
+            make("given/buildkit-runc"),
+            make("path/buildkitd"),
+            make("path/buildkit-runc"),
+        ];
+        let search = directory.path().join("path");
+        let local = |given: Option<&Path>, search: &OsStr| Local::new("/l", "/s").with_programs(given, search);
+
+        let found = local(Some(&given), search.as_os_str());
+        assert_eq!((found.buildkitd, found.runc), (Some(given.clone()), Some(beside)));
+        assert_eq!(local(None, search.as_os_str()).buildkitd, Some(on_path));
+        assert_eq!(local(None, OsStr::new("")).buildkitd, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_said_before_anything_is_started() {
+        let check = async |local: Local, part: &str| {
+            let error = endpoint(&local, &BuilderConfig::default(), &Events::silent())
+                .await
+                .expect_err("no buildkitd");
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        let nowhere = Path::new("/nowhere/buildkitd");
+        check(Local::new("/l", "/s"), "there is no buildkitd on PATH").await;
+        check(
+            Local::new("/l", "/s").with_programs(Some(nowhere), OsStr::new("")),
+            "there is no buildkitd at /nowhere",
+        )
+        .await;
+    }
+}

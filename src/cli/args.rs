@@ -1,0 +1,441 @@
+//! The command line as clap sees it. Names and meanings are linuxkit's where linuxkit has them.
+
+use super::environment as env;
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+/// As cargo and rustup colour their help.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(Style::new().fg_color(Some(clap::builder::styling::Color::Ansi(AnsiColor::Cyan))));
+
+/// Builds package directories into multi-arch OCI images by driving BuildKit.
+#[derive(Debug, Parser)]
+#[command(name = "lkpkg", version, styles = STYLES, max_term_width = 110, propagate_version = false)]
+#[command(
+    arg_required_else_help = true,
+    disable_help_subcommand = false,
+    infer_subcommands = false
+)]
+pub struct Cli {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Directory of the local cache [default: ~/.linuxkit/cache]
+    #[arg(long, global = true, value_name = "DIR", env = env::CACHE, hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// Say less: warnings and errors only
+    #[arg(long, short, global = true, action = ArgAction::Set, default_value_t)]
+    pub quiet: bool,
+    /// How much to say: 0 as --quiet, 1 as always, 2 also what will be done and why
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "LEVEL",
+        default_value_t = 1,
+        hide_default_value = true
+    )]
+    pub verbose: u8,
+}
+
+impl GlobalArgs {
+    /// Whether only warnings and errors are wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet || self.verbose == 0
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Verbs on packages (the same verbs are understood without `pkg`)
+    Pkg(PkgArgs),
+    /// What can be done with packages.
+    #[command(flatten)]
+    Package(PackageVerb),
+    /// Look after the local cache
+    #[command(subcommand, arg_required_else_help = true)]
+    Cache(CacheVerb),
+    /// Write a completion script for a shell to standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Show the version
+    Version {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Write the reference of the command line, environment and exit codes as Markdown
+    #[command(hide = true)]
+    Reference,
+    /// Keeps a buildkitd that lkpkg has started; called by lkpkg itself
+    #[command(hide = true, name = "__keep-buildkitd")]
+    KeepBuildkitd(KeepBuildkitdArgs),
+}
+
+/// `lkpkg pkg VERB`, with linuxkit's habit of flags before the verb.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct PkgArgs {
+    /// Flags before the verb.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: PackageVerb,
+}
+
+/// Verbs on packages.
+#[derive(Debug, Subcommand)]
+pub enum PackageVerb {
+    /// Build packages into the local cache
+    Build(Box<BuildArgs>),
+    /// Show the tags of packages, one line each, in the order given
+    ShowTag(ShowTagArgs),
+    /// Show what a build would do, and why
+    Plan(PlanArgs),
+}
+
+/// Flags that describe packages and their tags.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Packages and tags")]
+pub struct PackageArgs {
+    /// Organisation: what stands before the image's name [default: build.yml's]
+    #[arg(long, global = true, value_name = "ORG", env = env::ORGANISATION, hide_env_values = true)]
+    pub org: Option<String>,
+    /// Name of the file that describes a package
+    #[arg(long, global = true, value_name = "FILE", default_value = "build.yml")]
+    pub build_yml: String,
+    /// Tag template instead of build.yml's; `{{.Hash}}` stands for the hash
+    #[arg(long, global = true, value_name = "TEMPLATE")]
+    pub tag: Option<String>,
+    /// Hash to use instead of the one that git gives
+    #[arg(
+        long,
+        global = true,
+        value_name = "HASH",
+        hide_default_value = true,
+        default_value = ""
+    )]
+    pub hash: String,
+    /// Git commit that the hash is taken from
+    #[arg(long, global = true, value_name = "COMMIT", default_value = "HEAD")]
+    pub hash_commit: String,
+    /// Directory to hash instead of the package's; must be a parent of it
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub hash_path: Option<PathBuf>,
+    /// Take the packages for dirty
+    #[arg(long, global = true, action = ArgAction::Set, default_value_t)]
+    pub force_dirty: bool,
+    /// Use $USER as organisation and `dev` as hash
+    #[arg(long, global = true, action = ArgAction::Set, default_value_t)]
+    pub dev: bool,
+    /// Pass over BuildKit's cache
+    #[arg(long, global = true, conflicts_with = "enable_cache")]
+    pub disable_cache: Option<bool>,
+    /// Use BuildKit's cache, whatever build.yml says
+    #[arg(long, global = true)]
+    pub enable_cache: Option<bool>,
+    /// Give RUN steps the network, whatever build.yml says
+    #[arg(long, global = true, conflicts_with = "nonetwork")]
+    pub network: Option<bool>,
+    /// Keep the network from RUN steps, whatever build.yml says
+    #[arg(long, global = true)]
+    pub nonetwork: Option<bool>,
+    /// Credentials for a registry, REGISTRY=USER:PASSWORD or REGISTRY=TOKEN; given ones are used instead of Docker's. May be repeated
+    #[arg(long, global = true, value_name = "CREDENTIALS", value_delimiter = ',')]
+    pub registry_creds: Vec<String>,
+}
+
+/// Flags that choose what is built.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What is built")]
+pub struct SelectionArgs {
+    /// Platforms to build, for example linux/amd64,linux/arm64 [default: build.yml's]
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub platforms: Vec<String>,
+    /// Platforms to leave out, even where build.yml names them
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub skip_platforms: Vec<String>,
+    /// Build even what is in the cache
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub force: bool,
+    /// File of build args, one KEY=VALUE a line, over those of build.yml. May be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub build_arg_file: Vec<PathBuf>,
+    /// Dockerfile instead of build.yml's, inside the package
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub dockerfile: Option<PathBuf>,
+}
+
+/// Flags that say where and how BuildKit runs.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Builder")]
+pub struct BuilderArgs {
+    /// Which builder builds which platform: linux/arm64=WHERE,… where WHERE is unix://SOCKET, docker-container or local
+    #[arg(long, value_name = "BUILDERS", default_value = "", hide_default_value = true)]
+    pub builders: String,
+    /// Name of the builder container
+    #[arg(long, value_name = "NAME", env = env::BUILDER_NAME, hide_env_values = true, default_value = crate::builder::DEFAULT_NAME)]
+    pub builder_name: String,
+    /// Image of the builder container
+    #[arg(long, value_name = "IMAGE", env = env::BUILDER_IMAGE, hide_env_values = true, default_value = crate::builder::DEFAULT_IMAGE)]
+    pub builder_image: String,
+    /// A buildkitd.toml for the builder
+    #[arg(long, value_name = "FILE", env = env::BUILDER_CONFIG, hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub builder_config: Option<PathBuf>,
+    /// Replace the builder container, even if it is right
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub builder_restart: bool,
+}
+
+/// `lkpkg build`
+#[derive(Clone, Debug, Args)]
+pub struct BuildArgs {
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// Where.
+    #[command(flatten)]
+    pub builder: BuilderArgs,
+    /// How.
+    #[command(flatten)]
+    pub how: HowArgs,
+}
+
+/// Flags of the build itself.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Build")]
+pub struct HowArgs {
+    /// Print what would be done, and why, and do nothing
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub dry_run: bool,
+    /// Let BuildKit pull the images that a Dockerfile names, even those in the cache
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub ignore_cached: bool,
+    /// Load the images into the Docker daemon too
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub docker: bool,
+    /// Image of the SBoM scanner; empty for BuildKit's default, `false` for no SBoM
+    #[arg(long, value_name = "IMAGE", default_value = "", hide_default_value = true)]
+    pub sbom_scanner: String,
+    /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=VARIABLE. May be repeated
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Vec<String>,
+    /// An ssh agent for RUN --mount=type=ssh: default or ID=SOCKET. May be repeated
+    #[arg(long, value_name = "AGENT")]
+    pub ssh: Vec<String>,
+    /// Packages built at the same time
+    #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Kind of progress output
+    #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
+    pub progress: Progress,
+}
+
+/// `lkpkg show-tag`
+#[derive(Clone, Debug, Args)]
+pub struct ShowTagArgs {
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// Show the full name, docker.io/org/image:tag
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub canonical: bool,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+}
+
+/// `lkpkg plan`
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+}
+
+/// `lkpkg cache VERB`
+#[derive(Debug, Subcommand)]
+pub enum CacheVerb {
+    /// List the images in the cache
+    Ls {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Remove images, and what only they need, from the cache
+    Rm {
+        /// Names of images
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Write an image of the cache to a file
+    Export(ExportArgs),
+    /// Read images from a file into the cache
+    Import {
+        /// OCI archive (tar, or tar.gz, tar.zst), OCI layout directory, or `-` for standard input
+        #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+        file: PathBuf,
+    },
+    /// Show how much disk the images use
+    Du {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Rehash everything in the cache and name what is wrong
+    Verify {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+/// `lkpkg cache export`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Name of the image
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// What to write
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Platform to export, or `all` for the whole index (format oci) [default: this machine's]
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Where to write it; `-` for standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub outfile: PathBuf,
+    /// Another name for the image in the archive
+    #[arg(long, value_name = "IMAGE")]
+    pub name: Option<String>,
+}
+
+/// `lkpkg __keep-buildkitd`
+#[derive(Debug, Args)]
+pub struct KeepBuildkitdArgs {
+    /// Directory of its state
+    #[arg(long)]
+    pub state: PathBuf,
+    /// The program
+    #[arg(long)]
+    pub buildkitd: PathBuf,
+    /// Its container runtime
+    #[arg(long)]
+    pub runc: PathBuf,
+    /// A buildkitd.toml
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Seconds without a user after which it ends
+    #[arg(long)]
+    pub idle_seconds: u64,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// What `cache export` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// An OCI archive
+    #[default]
+    Oci,
+    /// An archive for `docker load`
+    Docker,
+    /// The file system of the image, as tar
+    Filesystem,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// tty on a terminal, plain elsewhere
+    #[default]
+    Auto,
+    /// Live, for a terminal
+    Tty,
+    /// One line after the other
+    Plain,
+    /// BuildKit's status as JSON, one object a line
+    Rawjson,
+    /// Warnings and errors only
+    Quiet,
+}
+
+impl Cli {
+    /// The command line's definition, with every yes-or-no flag in Go's manner: `--flag` and `--flag=false` both work.
+    pub fn definition() -> Command {
+        go_flags(Self::command())
+    }
+
+    /// Reads a command line.
+    pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let mut definition = Self::definition();
+        let matches = definition.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))
+    }
+}
+
+fn go_flags(command: Command) -> Command {
+    let is_bool = |arg: &clap::Arg| arg.get_value_parser().type_id() == clap::builder::ValueParser::bool().type_id();
+    let adapted = command.mut_args(|arg| {
+        if !is_bool(&arg) || !matches!(arg.get_action(), ArgAction::Set) {
+            return arg;
+        }
+        let arg = arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("BOOL");
+        arg.value_parser(go_bool)
+            .hide_default_value(true)
+            .hide_possible_values(true)
+    });
+    adapted.mut_subcommands(go_flags)
+}
+
+/// A bool as Go's flags read it, so that `--network=F` goes on working.
+fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}

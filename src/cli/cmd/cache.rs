@@ -1,0 +1,155 @@
+//! `lkpkg cache ls|rm|import|du|verify`; exporting has a file of its own.
+
+use super::cache_export;
+use crate::cli::args::{CacheVerb, Format, GlobalArgs};
+use crate::cli::failure::{ExitCode, Failure};
+use crate::cli::format::{self, Align, Table};
+use crate::cli::{output, runtime, settings};
+use crate::event::CancellationToken;
+use crate::oci::Reference;
+use crate::store::{DiskUsage, ImportOptions, Store, StoredImage, Verification};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Runs the verb.
+pub fn run(verb: &CacheVerb, global: &GlobalArgs) -> Result<(), Failure> {
+    let store = Store::open(&settings::cache_directory(global)?)?;
+    runtime::block_on(async |cancel| match verb {
+        CacheVerb::Ls { format } => list(&store, *format).await,
+        CacheVerb::Rm { images } => remove(&store, images).await,
+        CacheVerb::Export(args) => cache_export::run(&store, args, &cancel).await,
+        CacheVerb::Import { file } => import(&store, file, &cancel).await,
+        CacheVerb::Du { format } => disk_usage(&store, *format).await,
+        CacheVerb::Verify { format } => verify(&store, *format, &cancel).await,
+    })
+}
+
+async fn list(store: &Store, how: Format) -> Result<(), Failure> {
+    let images = store.list().await?;
+    if how == Format::Json {
+        return output::json(&images);
+    }
+    let mut table = Table::new(&[
+        ("NAME", Align::Left),
+        ("DIGEST", Align::Left),
+        ("PLATFORMS", Align::Left),
+        ("SIZE", Align::Right),
+    ]);
+    for image in &images {
+        let name = if image.name.is_empty() { "<none>" } else { &image.name };
+        table.row([
+            name.to_owned(),
+            image.digest.to_string(),
+            platforms(image),
+            format::size(image.size),
+        ]);
+    }
+    output::data(&table.render())
+}
+
+/// The platforms of an image; those that are not wholly here in parentheses.
+fn platforms(image: &StoredImage) -> String {
+    let show = |platform: &crate::oci::Platform| {
+        if image.complete.contains(platform) {
+            platform.to_string()
+        } else {
+            format!("({platform})")
+        }
+    };
+    image.platforms.iter().map(show).collect::<Vec<_>>().join(",")
+}
+
+async fn remove(store: &Store, images: &[String]) -> Result<(), Failure> {
+    let names = images
+        .iter()
+        .map(|image| full_name(image))
+        .collect::<Result<Vec<_>, _>>()?;
+    let removal = store.remove(&names).await?;
+    let mut text = String::new();
+    for name in &removal.names {
+        let _ = writeln!(text, "{name}");
+    }
+    output::tell(&format!(
+        "removed {} names and freed {}",
+        removal.names.len(),
+        format::size(removal.freed)
+    ));
+    if !removal.kept_by.is_empty() {
+        output::tell(&format!("still needed by {}", removal.kept_by.join(", ")));
+    }
+    output::data(&text)
+}
+
+/// The name under which the store knows an image.
+fn full_name(image: &str) -> Result<String, Failure> {
+    let reference: Reference = image.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+    Ok(reference.store_name())
+}
+
+async fn import(store: &Store, file: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
+    let options = ImportOptions::default();
+    let imported = if file == Path::new("-") {
+        store.import(std::io::stdin(), &options, cancel).await?
+    } else if file.is_dir() {
+        store.import_directory(file, &options, cancel).await?
+    } else {
+        let opened = std::fs::File::open(file);
+        let opened = opened.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+        store.import(opened, &options, cancel).await?
+    };
+    let mut text = String::new();
+    for (name, descriptor) in &imported.images {
+        let _ = writeln!(text, "{name}@{}", descriptor.digest);
+    }
+    output::tell(&format!(
+        "{} blobs written, {}",
+        imported.written,
+        format::size(imported.written_bytes)
+    ));
+    output::data(&text)
+}
+
+async fn disk_usage(store: &Store, how: Format) -> Result<(), Failure> {
+    let usage: DiskUsage = store.disk_usage().await?;
+    if how == Format::Json {
+        return output::json(&usage);
+    }
+    let mut table = Table::new(&[("NAME", Align::Left), ("TOTAL", Align::Right), ("UNIQUE", Align::Right)]);
+    for image in &usage.images {
+        let name = if image.name.is_empty() { "<none>" } else { &image.name };
+        table.row([name.to_owned(), format::size(image.total), format::size(image.unique)]);
+    }
+    table.row(["all blobs".to_owned(), format::size(usage.total), String::new()]);
+    table.row([
+        "needed by no name".to_owned(),
+        format::size(usage.unreferenced),
+        String::new(),
+    ]);
+    output::data(&table.render())
+}
+
+async fn verify(store: &Store, how: Format, cancel: &CancellationToken) -> Result<(), Failure> {
+    let found: Verification = store.verify(cancel).await?;
+    match how {
+        Format::Json => output::json(&found)?,
+        Format::Text => {
+            let text: String = found.problems.iter().map(|problem| format!("{problem}\n")).collect();
+            output::data(&text)?;
+            let (images, blobs, bytes) = (found.images, found.blobs, format::size(found.bytes));
+            output::tell(&format!(
+                "{images} names, {blobs} blobs, {bytes}: {} problems",
+                found.problems.len()
+            ));
+        }
+    }
+    if found.is_clean() {
+        return Ok(());
+    }
+    let message = format!(
+        "the cache {} is damaged: {} problems",
+        store.directory().display(),
+        found.problems.len()
+    );
+    Err(Failure::new(ExitCode::Store, message)
+        .with_hint("remove the images that need what is wrong (lkpkg cache rm) and build or import them again"))
+}

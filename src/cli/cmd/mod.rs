@@ -1,0 +1,11 @@
+//! One verb a file: settings → library call → result.
+
+pub mod build;
+pub mod cache;
+pub mod cache_export;
+pub mod completions;
+pub mod keep_buildkitd;
+pub mod plan;
+pub mod reference;
+pub mod show_tag;
+pub mod version;

@@ -1,0 +1,64 @@
+//! Every environment variable that lkpkg reads, and what it means. Only `cli` reads them; the reference is made from here.
+
+/// An environment variable.
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does; one sentence.
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($constant:ident = $name:literal: $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $constant: &str = $name;)*
+        /// All that are read by a name of their own, in the order of the reference.
+        const NAMED: &[Variable] = &[$(Variable { name: $name, meaning: $meaning }),*];
+    };
+}
+
+variables! {
+    CACHE = "LINUXKIT_CACHE": "Directory of the local cache; `--cache` goes first.";
+    ORGANISATION = "LINUXKIT_PKG_ORG": "Organisation of all packages; `--org` goes first.";
+    BUILDERS = "LINUXKIT_BUILDERS": "Which builder builds which platform (`linux/arm64=WHERE,…`); `--builders` goes first, platform by platform.";
+    BUILDER_NAME = "LINUXKIT_BUILDER_NAME": "Name of the builder container; `--builder-name` goes first.";
+    BUILDER_IMAGE = "LINUXKIT_BUILDER_IMAGE": "Image of the builder container; `--builder-image` goes first.";
+    BUILDER_CONFIG = "LINUXKIT_BUILDER_CONFIG": "A buildkitd.toml for the builder; `--builder-config` goes first.";
+    BUILDKIT_HOST = "BUILDKIT_HOST": "Address of a running BuildKit (`unix://…`), as for buildctl; used where no builder is named.";
+    BUILDKITD = "LKPKG_BUILDKITD": "The buildkitd program that lkpkg starts itself where there is no Docker daemon; otherwise it is looked for on `PATH`.";
+    PROGRESS = "BUILDKIT_PROGRESS": "Kind of progress output (`auto`, `tty`, `plain`, `rawjson`, `quiet`), as for buildx; `--progress` goes first.";
+    DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon.";
+    DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of Docker's `config.json`, where credentials and credential helpers are configured.";
+    DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG": "The text of a Docker `config.json`, used for credentials before the file.";
+    NO_COLOR = "NO_COLOR": "No colours, when set to anything (no-color.org).";
+    USER = "USER": "The organisation that `--dev` sets.";
+    HOME = "HOME": "Where the cache and Docker's configuration are by default.";
+}
+
+/// Variables that are not asked for by a constant of their own.
+const OTHERS: &[Variable] = &[
+    Variable {
+        name: "http_proxy, https_proxy, ftp_proxy, no_proxy, all_proxy",
+        meaning: "Passed on to the build as build args; in small letters and in capitals.",
+    },
+    Variable {
+        name: "SSH_AUTH_SOCK",
+        meaning: "Socket of the ssh agent that `--ssh default` forwards.",
+    },
+    Variable {
+        name: "PATH",
+        meaning: "Where `buildkitd`, `runc` and credential helpers are looked for.",
+    },
+];
+
+/// All of them, in the order of the reference.
+pub fn all() -> impl Iterator<Item = &'static Variable> {
+    NAMED.iter().chain(OTHERS)
+}
+
+/// Proxy variables, each known in capitals and in small letters (BuildKit's predefined build args).
+pub const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+/// The value of a variable; an empty one counts as absent.
+pub fn value(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

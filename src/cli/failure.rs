@@ -1,0 +1,227 @@
+//! What the user reads when something went wrong, and the exit code.
+
+use crate::build::{BuildError, FailureKind};
+use crate::builder::{BuilderError, Kind};
+use crate::content::ContentError;
+use crate::orchestrator::OrchestratorError;
+use crate::package::PackageError;
+use crate::plan::PlanError;
+use crate::store::StoreError;
+use std::fmt::Write as _;
+
+/// Exit codes; scripts may rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// All done.
+    Done = 0,
+    /// The work failed.
+    Failed = 1,
+    /// Bad input or usage.
+    Usage = 2,
+    /// Something needed is missing: no builder, registry unreachable, no credentials.
+    Missing = 3,
+    /// The store is busy or damaged.
+    Store = 4,
+    /// A bug in lkpkg.
+    Bug = 70,
+    /// Cancelled by a signal.
+    Cancelled = 130,
+}
+
+impl ExitCode {
+    /// All codes with their meaning, for the reference.
+    pub const ALL: [(ExitCode, &'static str); 7] = [
+        (ExitCode::Done, "done"),
+        (ExitCode::Failed, "the work failed: a build, an export, a verification"),
+        (ExitCode::Usage, "bad input or usage: nothing was begun"),
+        (
+            ExitCode::Missing,
+            "something needed is missing: no builder, registry unreachable, no credentials",
+        ),
+        (ExitCode::Store, "the cache is busy or damaged"),
+        (ExitCode::Bug, "a bug in lkpkg"),
+        (ExitCode::Cancelled, "cancelled by a signal"),
+    ];
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: ExitCode,
+    /// What was being done, to what, and why it failed. May have several lines.
+    pub message: String,
+    /// What to do next; empty when there is nothing to say.
+    pub hint: String,
+}
+
+impl Failure {
+    /// A failure with a message.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            hint: String::new(),
+        }
+    }
+
+    /// Bad input or usage.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message)
+    }
+
+    /// The same with what to do next.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// The same about the value of an environment variable.
+    pub fn in_variable(mut self, variable: &str) -> Self {
+        self.message = format!("{variable}: {}", self.message);
+        self
+    }
+
+    /// The text for standard error, without a newline at its end.
+    pub fn text(&self, colour: bool) -> String {
+        let (red, cyan, plain) = if colour {
+            ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
+        let mut text = format!("{red}error{plain}: {}", self.message.trim_end());
+        if !self.hint.is_empty() {
+            let _ = write!(text, "\n{cyan}hint{plain}: {}", self.hint.trim_end());
+        }
+        text
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+impl From<OrchestratorError> for Failure {
+    fn from(error: OrchestratorError) -> Self {
+        match error {
+            OrchestratorError::Package(error) => error.into(),
+            OrchestratorError::Identity(error) => Self::new(exit_code(error.exit_code()), error.to_string()),
+            OrchestratorError::Plan(error) => error.into(),
+            OrchestratorError::Builder(error) => error.into(),
+            OrchestratorError::Build(error) => error.into(),
+            OrchestratorError::Store(error) => error.into(),
+            OrchestratorError::Content(error) => error.into(),
+            OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
+            OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),
+        }
+    }
+}
+
+/// What to do about a bug.
+const REPORT: &str = "this is a bug in lkpkg; please report it with the command that showed it";
+
+fn exit_code(code: u8) -> ExitCode {
+    let found = ExitCode::ALL.iter().find(|(known, _)| *known as u8 == code);
+    found.map_or(ExitCode::Failed, |(known, _)| *known)
+}
+
+impl From<PackageError> for Failure {
+    fn from(error: PackageError) -> Self {
+        let code = if matches!(error, PackageError::Read { .. }) {
+            ExitCode::Failed
+        } else {
+            ExitCode::Usage
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let hint = match &error {
+            PlanError::NotHead { .. } => "check that commit out, or leave --hash-commit away",
+            PlanError::PlatformsAndSkipPlatforms => "give one of them",
+            PlanError::UnknownPlatform(_) | PlanError::SameTag { .. } | PlanError::Cycle(_) => "",
+        };
+        Self::usage(error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<BuilderError> for Failure {
+    fn from(error: BuilderError) -> Self {
+        let code = match error.kind() {
+            Kind::Failed => ExitCode::Failed,
+            Kind::Input => ExitCode::Usage,
+            Kind::Missing => ExitCode::Missing,
+            Kind::Busy => ExitCode::Store,
+            Kind::Cancelled => ExitCode::Cancelled,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(exit_code(error.exit_code()), error.to_string())
+    }
+}
+
+impl From<ContentError> for Failure {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::Failed { doing, source } => match source.downcast::<StoreError>() {
+                Ok(error) => (*error).into(),
+                Err(source) => Self::new(ExitCode::Failed, format!("{doing}: {source}")),
+            },
+            ContentError::Mismatch { .. } | ContentError::Missing(_) => Self::new(ExitCode::Store, error.to_string()),
+            error => Self::new(ExitCode::Failed, error.to_string()),
+        }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let hint = error.hint().unwrap_or_default();
+        let failure = match error {
+            BuildError::Cancelled => Self::new(ExitCode::Cancelled, error.to_string()),
+            BuildError::Failed(failure) => Self::new(build_code(failure.kind), build_text(&failure)),
+            BuildError::Content(error) => error.into(),
+            BuildError::Context { .. } | BuildError::Request { .. } | BuildError::Secret { .. } => {
+                Self::usage(error.to_string())
+            }
+            BuildError::Credentials(_) | BuildError::Ssh { .. } => Self::new(ExitCode::Missing, error.to_string()),
+            BuildError::Lost { .. } | BuildError::Unexpected { .. } => Self::new(ExitCode::Failed, error.to_string()),
+        };
+        if hint.is_empty() {
+            failure
+        } else {
+            failure.with_hint(hint)
+        }
+    }
+}
+
+fn build_code(kind: FailureKind) -> ExitCode {
+    match kind {
+        FailureKind::Unauthorized | FailureKind::RegistryUnreachable => ExitCode::Missing,
+        _ => ExitCode::Failed,
+    }
+}
+
+/// What failed, and the lines of the Dockerfile around it with a mark.
+fn build_text(failure: &crate::build::Failure) -> String {
+    let mut text = failure.to_string();
+    if let Some(location) = &failure.location {
+        for (number, line) in &location.lines {
+            let mark = if (location.line..=location.last_line).contains(number) {
+                ">"
+            } else {
+                " "
+            };
+            let _ = write!(text, "\n{mark} {number:>4} | {line}");
+        }
+    }
+    text
+}

@@ -1,0 +1,217 @@
+//! Flags > environment > defaults, resolved once into the plain values that the library takes.
+
+use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Progress, SelectionArgs};
+use super::environment as env;
+use super::failure::{ExitCode, Failure};
+use super::render;
+use crate::build::{SecretSource, SshSource};
+use crate::builder::choose::Builders as NamedBuilders;
+use crate::builder::{BuilderConfig, Local};
+use crate::identity::HashOptions;
+use crate::oci::Platform;
+use crate::oci::credentials::{self, CredentialSource};
+use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Request};
+use crate::package::Overrides;
+use crate::plan::Wish;
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The directory of the cache: `--cache`, `LINUXKIT_CACHE`, `~/.linuxkit/cache`.
+pub fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &global.cache {
+        return Ok(directory.clone());
+    }
+    let home = env::value(env::HOME).ok_or_else(|| {
+        Failure::usage("cannot tell where the cache is: HOME is not set")
+            .with_hint("name it with --cache DIR or LINUXKIT_CACHE")
+    })?;
+    Ok(PathBuf::from(home).join(".linuxkit").join("cache"))
+}
+
+/// Which packages, and how they are read.
+pub fn request(
+    directories: &[PathBuf],
+    package: &PackageArgs,
+    selection: Option<&SelectionArgs>,
+) -> Result<Request, Failure> {
+    Ok(Request {
+        directories: directories.to_vec(),
+        overrides: Overrides {
+            build_yml: Some(package.build_yml.clone()),
+            org: package.org.clone().filter(|org| !org.is_empty()),
+            tag: package.tag.clone().filter(|tag| !tag.is_empty()),
+            dockerfile: selection.and_then(|selection| selection.dockerfile.clone()),
+            has_network: package.network.or(package.nonetwork.map(|no| !no)),
+            is_cache_disabled: package.disable_cache.or(package.enable_cache.map(|yes| !yes)),
+        },
+        hash: hash_options(package)?,
+        build_arg_files: selection
+            .map(|selection| selection.build_arg_file.clone())
+            .unwrap_or_default(),
+        ambient_build_args: proxies(),
+    })
+}
+
+fn hash_options(package: &PackageArgs) -> Result<HashOptions, Failure> {
+    // As in linuxkit, an organisation that was given wins over the user's name.
+    let user = || {
+        package
+            .org
+            .clone()
+            .filter(|org| !org.is_empty())
+            .or_else(|| env::value(env::USER))
+    };
+    let no_user = || Failure::usage("--dev takes the organisation from USER, which is not set").with_hint("give --org");
+    let dev_user = package.dev.then(|| user().ok_or_else(no_user)).transpose()?;
+    Ok(HashOptions {
+        hash: Some(package.hash.clone()).filter(|hash| !hash.is_empty()),
+        hash_commit: package.hash_commit.clone(),
+        hash_path: package.hash_path.clone(),
+        force_dirty: package.force_dirty,
+        dev_user,
+    })
+}
+
+fn proxies() -> BTreeMap<String, String> {
+    let both = env::PROXIES
+        .iter()
+        .flat_map(|name| [name.to_string(), name.to_uppercase()]);
+    both.filter_map(|name| env::value(&name).map(|value| (name, value)))
+        .collect()
+}
+
+/// Which platforms, and whether by force.
+pub fn wish(selection: &SelectionArgs) -> Result<Wish, Failure> {
+    Ok(Wish {
+        platforms: platforms("--platforms", &selection.platforms)?,
+        skip_platforms: platforms("--skip-platforms", &selection.skip_platforms)?,
+        force: selection.force,
+    })
+}
+
+fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
+    let given = texts.iter().filter(|text| !text.trim().is_empty());
+    let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("{flag}: {error}")));
+    given.map(parse).collect()
+}
+
+/// Given credentials only, or else what Docker's configuration says.
+pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
+    if package.registry_creds.is_empty() {
+        let directory = env::value(env::DOCKER_CONFIG)
+            .map(PathBuf::from)
+            .or_else(|| env::value(env::HOME).map(|home| PathBuf::from(home).join(".docker")));
+        return Ok(CredentialSource::docker_with_text(
+            directory,
+            env::value(env::DOCKER_AUTH_CONFIG),
+        ));
+    }
+    let parse = |text: &String| {
+        credentials::parse_given(text).map_err(|error| {
+            Failure::usage(error.to_string()).with_hint("use REGISTRY=USER:PASSWORD or REGISTRY=TOKEN")
+        })
+    };
+    Ok(CredentialSource::given(
+        package.registry_creds.iter().map(parse).collect::<Result<_, _>>()?,
+    ))
+}
+
+/// What RUN steps may ask for.
+pub fn secrets(how: &HowArgs) -> Result<Vec<SecretSource>, Failure> {
+    let parse =
+        |text: &String| SecretSource::parse(text, &env::value).map_err(|error| Failure::usage(error.to_string()));
+    how.secret.iter().map(parse).collect()
+}
+
+/// Agents that RUN steps may use.
+pub fn ssh(how: &HowArgs) -> Result<Vec<SshSource>, Failure> {
+    let parse = |text: &String| SshSource::parse(text, &env::value).map_err(|error| Failure::usage(error.to_string()));
+    how.ssh.iter().map(parse).collect()
+}
+
+/// How progress is shown, with the terminal's nature taken into account.
+pub fn render_options(how: &HowArgs, global: &GlobalArgs) -> render::RenderOptions {
+    let is_terminal = std::io::stderr().is_terminal();
+    let style = match how.progress {
+        _ if global.is_quiet() => render::Style::Quiet,
+        Progress::Auto if is_terminal => render::Style::Tty,
+        Progress::Auto | Progress::Plain => render::Style::Plain,
+        Progress::Tty => render::Style::Tty,
+        Progress::Rawjson => render::Style::RawJson,
+        Progress::Quiet => render::Style::Quiet,
+    };
+    render::RenderOptions {
+        has_colour: use_colour(),
+        ..render::RenderOptions::new(style)
+    }
+}
+
+/// Whether standard error may be coloured.
+pub fn use_colour() -> bool {
+    std::io::stderr().is_terminal() && env::value(env::NO_COLOR).is_none()
+}
+
+/// Number of packages built at once when `--jobs` does not say: BuildKit spreads the work of each over its cores, and
+/// waits for registries and disks in between, so that a few more packages than cores keep it busy.
+pub fn jobs(how: &HowArgs) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    how.jobs.map_or((2 * cores).clamp(4, 16), usize::from)
+}
+
+/// `--sbom-scanner`: off at `false`, else the scanner's image, empty for BuildKit's own choice.
+pub fn sbom(how: &HowArgs) -> Option<String> {
+    Some(how.sbom_scanner.clone()).filter(|scanner| scanner != "false")
+}
+
+/// Everything that a build needs to know besides the packages.
+pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
+    let cache = cache_directory(global)?;
+    Ok(BuildOptions {
+        jobs: jobs(&args.how),
+        sbom: sbom(&args.how),
+        secrets: secrets(&args.how)?,
+        ssh: ssh(&args.how)?,
+        credentials: credentials(&args.package)?,
+        ignore_cached: args.how.ignore_cached,
+        builders: Arc::new(Builders::new(builders(&args.builder, &cache)?)),
+    })
+}
+
+/// Where platforms are built.
+fn builders(args: &BuilderArgs, cache: &Path) -> Result<BuildersSettings, Failure> {
+    let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
+    let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
+    Ok(BuildersSettings {
+        named: NamedBuilders::parse(&args.builders)?.over(environment),
+        buildkit_host: env::value(env::BUILDKIT_HOST),
+        docker: docker_address(),
+        local: local_builder(cache)?,
+        uid: rustix::process::geteuid().as_raw(),
+        config: BuilderConfig {
+            name: args.builder_name.clone(),
+            image: args.builder_image.clone(),
+            config: args.builder_config.clone().filter(|path| !path.as_os_str().is_empty()),
+            restart: args.builder_restart,
+        },
+    })
+}
+
+/// Where the Docker daemon is: `DOCKER_HOST`, else its usual socket.
+pub fn docker_address() -> String {
+    env::value(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
+}
+
+/// The buildkitd that lkpkg starts itself keeps its state beside the images, so that a cache that is removed takes it along.
+fn local_builder(cache: &Path) -> Result<Local, Failure> {
+    let failed = |error| Failure::new(ExitCode::Failed, format!("cannot tell where lkpkg itself is: {error}"));
+    let program = std::env::current_exe().map_err(failed)?;
+    let cache = std::path::absolute(cache).map_err(failed)?;
+    let given = env::value(env::BUILDKITD).map(PathBuf::from);
+    let search_path = std::env::var_os("PATH").unwrap_or_default();
+    Ok(Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &search_path))
+}
+
+/// Directory below the cache where a buildkitd of our own keeps its state.
+const LOCAL_STATE: &str = "buildkitd";

@@ -1,0 +1,215 @@
+//! Carries a plan out: independent packages at once, each after those it needs, and all stop when one fails.
+
+use super::{Builders, OrchestratorError, Prepared, depends, solve};
+use crate::build::{SecretSource, SshSource};
+use crate::builder::Endpoint;
+use crate::content::Source as _;
+use crate::event::{CancellationToken, Event, Events, Outcome, Step};
+use crate::oci::credentials::CredentialSource;
+use crate::oci::{Descriptor, Platform};
+use crate::plan::{Plan, PlannedPackage};
+use crate::store::Store;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How a plan is carried out.
+#[derive(Clone)]
+pub struct BuildOptions {
+    /// Packages that are built at the same time.
+    pub jobs: usize,
+    /// Whether an SBoM is made: None for no, an empty text for BuildKit's default generator, else its image.
+    pub sbom: Option<String>,
+    /// Secrets for RUN steps.
+    pub secrets: Vec<SecretSource>,
+    /// Agents for RUN steps.
+    pub ssh: Vec<SshSource>,
+    /// Credentials that BuildKit may ask for.
+    pub credentials: CredentialSource,
+    /// Whether images in the store are passed over, so that BuildKit pulls them.
+    pub ignore_cached: bool,
+    /// Where platforms are built.
+    pub builders: Arc<Builders>,
+}
+
+/// What became of one package of a plan.
+#[derive(Clone, Debug)]
+pub struct PackageReport {
+    /// `org/image:tag`.
+    pub tag: String,
+    /// Platforms that were built now.
+    pub built: Vec<Platform>,
+    /// The package's index in the store; None when no platform of it is there.
+    pub index: Option<Descriptor>,
+}
+
+/// Builds what the plan says and returns one report a package, in the plan's order. The first failure cancels the rest
+/// and is returned.
+pub async fn build(
+    plan: &Plan,
+    prepared: &[Prepared],
+    store: &Arc<Store>,
+    options: &BuildOptions,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Vec<PackageReport>, OrchestratorError> {
+    let run = Arc::new(Run {
+        store: Arc::clone(store),
+        options: options.clone(),
+        events: events.clone(),
+        cancel: cancel.child_token(),
+        permits: Semaphore::new(options.jobs.max(1)),
+    });
+    let (done, is_done): (BTreeMap<_, _>, BTreeMap<_, _>) = plan
+        .packages
+        .iter()
+        .map(|package| {
+            let (sender, receiver) = watch::channel(false);
+            ((package.tag.clone(), sender), (package.tag.clone(), receiver))
+        })
+        .unzip();
+    let mut done = done;
+    let mut tasks = JoinSet::new();
+    for (at, (planned, one)) in plan.packages.iter().zip(prepared).enumerate() {
+        let (run, planned, one) = (Arc::clone(&run), planned.clone(), one.clone());
+        let needs: Vec<_> = planned
+            .needs
+            .iter()
+            .filter_map(|tag| is_done.get(tag).cloned())
+            .collect();
+        let done = done.remove(&planned.tag);
+        tasks.spawn(async move {
+            let report = run.after(needs, &planned, &one).await;
+            // Dropped without having said `true`, the sender tells those who wait that this failed.
+            if let (Ok(_), Some(done)) = (&report, done) {
+                done.send_replace(true);
+            }
+            (at, report)
+        });
+    }
+    drop(is_done);
+    collect(tasks, &run.cancel).await
+}
+
+/// Waits for all tasks; the first failure that is not a mere echo of another cancels the rest.
+async fn collect(
+    mut tasks: JoinSet<(usize, Result<PackageReport, OrchestratorError>)>,
+    cancel: &CancellationToken,
+) -> Result<Vec<PackageReport>, OrchestratorError> {
+    let mut reports = BTreeMap::new();
+    let mut failure: Option<OrchestratorError> = None;
+    while let Some(joined) = tasks.join_next().await {
+        match joined.map_err(|error| OrchestratorError::Panic(error.to_string())) {
+            Ok((at, Ok(report))) => drop(reports.insert(at, report)),
+            Ok((_, Err(error))) | Err(error) => {
+                cancel.cancel();
+                if failure.as_ref().is_none_or(OrchestratorError::is_cancelled) {
+                    failure = Some(error);
+                }
+            }
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(reports.into_values().collect()),
+    }
+}
+
+/// What all packages of one run share.
+struct Run {
+    store: Arc<Store>,
+    options: BuildOptions,
+    events: Events,
+    cancel: CancellationToken,
+    permits: Semaphore,
+}
+
+impl Run {
+    /// Waits for what the package needs and for a free place, then builds it.
+    async fn after(
+        &self,
+        needs: Vec<watch::Receiver<bool>>,
+        planned: &PlannedPackage,
+        one: &Prepared,
+    ) -> Result<PackageReport, OrchestratorError> {
+        for mut need in needs {
+            if need.wait_for(|is_done| *is_done).await.is_err() {
+                return Err(OrchestratorError::Cancelled);
+            }
+        }
+        let _permit = tokio::select! {
+            permit = self.permits.acquire() => permit.map_err(|_| OrchestratorError::Cancelled)?,
+            () = self.cancel.cancelled() => return Err(OrchestratorError::Cancelled),
+        };
+        let built = planned.to_build();
+        if !built.is_empty() {
+            self.build(one, &built).await?;
+        }
+        let index = self.store.resolve(&one.identity.reference.store_name()).await?;
+        Ok(PackageReport {
+            tag: planned.tag.clone(),
+            built,
+            index,
+        })
+    }
+
+    /// Builds the platforms, each group on its endpoint, and tells how it ended.
+    async fn build(&self, one: &Prepared, platforms: &[Platform]) -> Result<(), OrchestratorError> {
+        let begun = Instant::now();
+        let step = Step::from(one.identity.tag.as_str());
+        let result = self.build_groups(one, platforms, &step).await;
+        let outcome = match &result {
+            Ok(digest) => Outcome::Built(digest.clone()),
+            Err(error) if error.is_cancelled() => Outcome::Cancelled,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        self.events
+            .send(Event::StepFinished {
+                step,
+                outcome,
+                took: begun.elapsed(),
+            })
+            .await;
+        result.map(drop)
+    }
+
+    async fn build_groups(
+        &self,
+        one: &Prepared,
+        platforms: &[Platform],
+        step: &Step,
+    ) -> Result<String, OrchestratorError> {
+        depends::provide(&one.package, &self.store, &self.events).await?;
+        let groups = self
+            .options
+            .builders
+            .group(platforms, &self.events, &self.cancel)
+            .await?;
+        let solves = groups
+            .into_iter()
+            .map(|(endpoint, platforms)| self.solve(one, endpoint, platforms, step));
+        let indexes = futures_util::future::try_join_all(solves).await?;
+        Ok(indexes.last().map(|index| index.digest.to_string()).unwrap_or_default())
+    }
+
+    async fn solve(
+        &self,
+        one: &Prepared,
+        endpoint: Endpoint,
+        platforms: Vec<Platform>,
+        step: &Step,
+    ) -> Result<Descriptor, OrchestratorError> {
+        let (step, name) = (Step::clone(step), endpoint.name.clone());
+        self.events
+            .send(Event::StepStarted {
+                step,
+                platforms: platforms.clone(),
+                endpoint: name,
+            })
+            .await;
+        let (store, options) = (&self.store, &self.options);
+        solve::solve(one, platforms, &endpoint, store, options, &self.events, &self.cancel).await
+    }
+}

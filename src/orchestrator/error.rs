@@ -1,0 +1,54 @@
+//! What can go wrong in the hallway: mostly what went wrong in a room.
+
+use crate::build::BuildError;
+use crate::builder::BuilderError;
+use crate::content::ContentError;
+use crate::identity::IdentityError;
+use crate::package::PackageError;
+use crate::plan::PlanError;
+use crate::store::StoreError;
+
+/// Why preparing, planning or building failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OrchestratorError {
+    /// A build.yml or what it names is wrong.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// No tag could be given.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// No BuildKit.
+    #[error(transparent)]
+    Builder(#[from] BuilderError),
+    /// The build failed.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Content could not be read or written.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// Stopped by the user, or because something else failed.
+    #[error("cancelled")]
+    Cancelled,
+    /// A task of ours ended in a panic.
+    #[error("a task ended unexpectedly: {0}")]
+    Panic(String),
+}
+
+impl OrchestratorError {
+    /// Whether this only says that the work was stopped.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::Build(BuildError::Cancelled)
+                | Self::Builder(BuilderError::Cancelled)
+                | Self::Store(StoreError::Cancelled)
+        )
+    }
+}

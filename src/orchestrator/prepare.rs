@@ -1,0 +1,168 @@
+//! Directories → packages with everything that a plan and a build have to know about them.
+
+use super::OrchestratorError;
+use crate::identity::{self, HashOptions, Identity, IdentityError};
+use crate::oci::Reference;
+use crate::package::dockerfile::{self, ImageReference};
+use crate::package::{self, Overrides, Package};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Which packages, and how their build.yml and tags are to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Package directories.
+    pub directories: Vec<PathBuf>,
+    /// What flags say over build.yml.
+    pub overrides: Overrides,
+    /// How hashes are taken.
+    pub hash: HashOptions,
+    /// Files of build args, later ones win.
+    pub build_arg_files: Vec<PathBuf>,
+    /// Build args that every package gets unless it sets them: the proxies.
+    pub ambient_build_args: BTreeMap<String, String>,
+}
+
+/// A package that can be planned and built.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What its build.yml says.
+    pub package: Package,
+    /// Its tag.
+    pub identity: Identity,
+    /// All build args, resolved.
+    pub build_args: BTreeMap<String, String>,
+    /// Images that its Dockerfile names, in the order of the lines.
+    pub images: Vec<ImageReference>,
+}
+
+impl Prepared {
+    /// Full names of the images that the Dockerfile reads from.
+    pub fn image_names(&self) -> BTreeSet<String> {
+        let names = self
+            .images
+            .iter()
+            .filter_map(|image| image.name.parse::<Reference>().ok());
+        names.map(|reference| reference.store_name()).collect()
+    }
+}
+
+/// Reads the packages and finds their tags, in the order of the directories.
+pub fn load(request: &Request) -> Result<Vec<(Package, Identity)>, OrchestratorError> {
+    let read = |directory: &PathBuf| package::load(directory, &request.overrides);
+    let packages = request.directories.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let identities = identity::identify(&packages, &request.hash)?;
+    Ok(packages.into_iter().zip(identities).collect())
+}
+
+/// [`load`], each directory once, and then the build args and the images that the Dockerfiles name.
+pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
+    let mut seen = BTreeSet::new();
+    let mut loaded = load(request)?;
+    loaded.retain(|(package, _)| seen.insert(package.build_yml.clone()));
+    let given = given_build_args(&request.build_arg_files)?;
+    let tags = TagsOfOthers::find(&loaded, &given)?;
+    let mut go_versions = GoVersions::default();
+    let finish = |(package, identity): (Package, Identity)| {
+        let go_version = go_versions.get(&package.directory)?;
+        let build_args = build_args(
+            &package,
+            &identity,
+            go_version.as_deref(),
+            &given,
+            &request.ambient_build_args,
+            &tags,
+        )?;
+        let mut images = dockerfile::load(&package, &build_args)?;
+        images.retain(ImageReference::is_resolved);
+        Ok(Prepared {
+            package,
+            identity,
+            build_args,
+            images,
+        })
+    };
+    loaded.into_iter().map(finish).collect()
+}
+
+/// Lines of the files of `--build-arg-file`, each with its file.
+type GivenBuildArgs = Vec<(PathBuf, Vec<String>)>;
+
+fn given_build_args(files: &[PathBuf]) -> Result<GivenBuildArgs, OrchestratorError> {
+    files
+        .iter()
+        .map(|file| Ok((file.clone(), package::parse_build_arg_file(file)?)))
+        .collect()
+}
+
+/// Later wins: presets, build.yml, files. The ambient ones give way to all.
+fn build_args(
+    package: &Package,
+    identity: &Identity,
+    go_version: Option<&str>,
+    given: &GivenBuildArgs,
+    ambient: &BTreeMap<String, String>,
+    tags: &TagsOfOthers,
+) -> Result<BTreeMap<String, String>, OrchestratorError> {
+    let mut args = ambient.clone();
+    args.extend(identity::preset_build_args(package, identity, go_version));
+    args.extend(identity::resolve_build_args(
+        &package.build_args,
+        &package.build_yml,
+        &mut |path| tags.get(path),
+    )?);
+    for (file, lines) in given {
+        args.extend(identity::resolve_build_args(lines, file, &mut |path| tags.get(path))?);
+    }
+    Ok(args)
+}
+
+/// GOPKGVERSION by repository: it is the same for all packages of one.
+#[derive(Default)]
+struct GoVersions(BTreeMap<PathBuf, Option<String>>);
+
+impl GoVersions {
+    fn get(&mut self, directory: &Path) -> Result<Option<String>, OrchestratorError> {
+        let is_top = |ancestor: &&Path| ancestor.join(".git").exists();
+        let top = directory.ancestors().find(is_top).unwrap_or(directory).to_owned();
+        if let Some(known) = self.0.get(&top) {
+            return Ok(known.clone());
+        }
+        let version = identity::go_package_version(directory)?;
+        self.0.insert(top, version.clone());
+        Ok(version)
+    }
+}
+
+/// Tags of the packages that `@lkt:` values name, found for all of them at once: git is asked once a repository.
+struct TagsOfOthers(BTreeMap<PathBuf, String>);
+
+impl TagsOfOthers {
+    fn find(loaded: &[(Package, Identity)], given: &GivenBuildArgs) -> Result<Self, OrchestratorError> {
+        let mut paths = BTreeSet::new();
+        let mut note = |path: &Path| -> Result<String, IdentityError> {
+            paths.insert(path.to_owned());
+            Ok(String::new())
+        };
+        for (package, _) in loaded {
+            identity::resolve_build_args(&package.build_args, &package.build_yml, &mut note)?;
+        }
+        for (file, lines) in given {
+            identity::resolve_build_args(lines, file, &mut note)?;
+        }
+        let read = |path: &PathBuf| package::load(path, &Overrides::default());
+        let packages = paths.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let identities = identity::identify(&packages, &HashOptions::default())?;
+        Ok(Self(
+            paths
+                .into_iter()
+                .zip(identities.into_iter().map(|identity| identity.tag))
+                .collect(),
+        ))
+    }
+
+    /// The tag; `find` has seen every path that the same lines can ask for.
+    fn get(&self, path: &Path) -> Result<String, IdentityError> {
+        Ok(self.0.get(path).cloned().unwrap_or_default())
+    }
+}
