@@ -3,13 +3,17 @@
 //! The exchange is Docker's token protocol (distribution's docs/spec/auth/token.md and oauth.md). Nothing in here is ever
 //! logged: header values are marked sensitive and no `Debug` shows a token.
 
-use super::error::{RegistryError, chain};
+use super::clients::Clients;
+use super::error::{RegistryError, reason};
+use super::response::{bounded, failure, seconds, shown};
+use super::retry::Failed;
 use crate::oci::credentials::{CredentialSource, Credentials};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::HeaderValue;
+use reqwest::{StatusCode, Url};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a token is believed when the service does not say (token.md, `expires_in`).
@@ -27,8 +31,22 @@ type Key = (String, String);
 /// The headers that registries have accepted or will accept.
 pub(super) struct Tokens {
     credentials: Arc<CredentialSource>,
-    /// Held while a token is fetched, so that it is fetched once.
-    known: tokio::sync::Mutex<BTreeMap<Key, Token>>,
+    known: Mutex<BTreeMap<Key, Slot>>,
+}
+
+/// Held while its token is fetched, so that it is fetched once; other scopes do not wait.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// Whom a token is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Audience<'a> {
+    /// The registry (or mirror) whose credentials are looked up.
+    pub(super) registry: &'a str,
+    pub(super) repository: &'a str,
+    /// What is to be allowed (token.md, "Authenticating with the token").
+    pub(super) scope: &'a str,
+    /// Whether the registry is asked with TLS: then its token service must be as well.
+    pub(super) is_secure: bool,
 }
 
 struct Token {
@@ -40,41 +58,43 @@ impl Tokens {
     pub(super) fn new(credentials: Arc<CredentialSource>) -> Self {
         Self {
             credentials,
-            known: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
+    fn slot(&self, audience: Audience<'_>) -> Slot {
+        let key = (audience.registry.to_owned(), audience.scope.to_owned());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(key).or_default())
+    }
+
     /// The header for a scope, when one is known that still holds.
-    pub(super) async fn known(&self, registry: &str, scope: &str) -> Option<HeaderValue> {
-        let known = self.known.lock().await;
-        let token = known.get(&(registry.to_owned(), scope.to_owned()))?;
-        let holds = token.ends.is_none_or(|ends| ends > Instant::now() + TOKEN_MARGIN);
-        holds.then(|| token.header.clone())
+    pub(super) async fn known(&self, audience: Audience<'_>) -> Option<HeaderValue> {
+        let slot = self.slot(audience);
+        let token = slot.lock().await;
+        let holds = |token: &&Token| token.ends.is_none_or(|ends| ends > Instant::now() + TOKEN_MARGIN);
+        token.as_ref().filter(holds).map(|token| token.header.clone())
     }
 
     /// Answers a 401 that came although `refused` was shown. None when there is nothing (else) to show.
     pub(super) async fn answer(
         &self,
-        http: &reqwest::Client,
-        registry: &str,
-        scope: &str,
+        clients: &Clients,
+        audience: Audience<'_>,
         challenges: &[String],
         refused: Option<&HeaderValue>,
-    ) -> Result<Option<HeaderValue>, RegistryError> {
-        let mut known = self.known.lock().await;
-        let key = (registry.to_owned(), scope.to_owned());
+    ) -> Result<Option<HeaderValue>, Failed> {
+        let slot = self.slot(audience);
+        let mut token = slot.lock().await;
         // Somebody else may have fetched a new one while we waited.
-        if let Some(token) = known.get(&key).filter(|token| Some(&token.header) != refused) {
+        if let Some(token) = token.as_ref().filter(|token| Some(&token.header) != refused) {
             return Ok(Some(token.header.clone()));
         }
-        let token = self.fetch(http, registry, scope, challenges).await?;
-        let token = token.filter(|token| Some(&token.header) != refused);
-        let header = token.as_ref().map(|token| token.header.clone());
-        match token {
-            Some(token) => drop(known.insert(key, token)),
-            None => drop(known.remove(&key)),
-        }
-        Ok(header)
+        // Not kept: it was refused, or there was none.
+        *token = None;
+        let fetched = self.fetch(clients, audience, challenges).await?;
+        *token = fetched.filter(|token| Some(&token.header) != refused);
+        Ok(token.as_ref().map(|token| token.header.clone()))
     }
 
     /// Whether the registry is shown nothing.
@@ -93,35 +113,52 @@ impl Tokens {
 
     async fn fetch(
         &self,
-        http: &reqwest::Client,
-        registry: &str,
-        scope: &str,
+        clients: &Clients,
+        audience: Audience<'_>,
         challenges: &[String],
-    ) -> Result<Option<Token>, RegistryError> {
+    ) -> Result<Option<Token>, Failed> {
         let Some(demand) = Demand::read(challenges) else {
             return Ok(None);
         };
-        let credentials = self.lookup(registry).await?;
+        let credentials = self.lookup(audience.registry).await?;
         let lasting = |text: String| header(&text).map(|header| Token { header, ends: None });
         match (demand, &credentials) {
             (Demand::Basic, _) => Ok(basic(&credentials).and_then(lasting)),
             (Demand::Bearer { .. }, Credentials::RegistryToken(token)) => Ok(lasting(format!("Bearer {token}"))),
-            (Demand::Bearer { realm, service }, _) => {
-                let ask = Ask {
-                    realm,
-                    service,
-                    scope: scope.to_owned(),
-                };
-                ask.token(http, registry, &credentials).await.map(Some)
+            (Demand::Bearer { realm, service, scope }, _) => {
+                let realm = safe_realm(&realm, audience)?;
+                let scope = scope.unwrap_or_else(|| audience.scope.to_owned());
+                let ask = Ask { realm, service, scope };
+                ask.token(clients, audience, &credentials).await.map(Some)
             }
         }
+    }
+}
+
+/// The address of the token service; credentials that came by TLS do not leave it.
+fn safe_realm(realm: &str, audience: Audience<'_>) -> Result<Url, RegistryError> {
+    let redirect = |target: &str, reason| RegistryError::Redirect {
+        url: format!("{}/{}", audience.registry, audience.repository),
+        target: target.to_owned(),
+        reason,
+    };
+    let url = Url::parse(realm).map_err(|_| redirect("its token service", "it has no address"))?;
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if !audience.is_secure => Ok(url),
+        _ => Err(redirect(&shown(&url), "it leaves TLS")),
     }
 }
 
 /// What a registry wants to be shown (RFC 9110, 11.6.1).
 enum Demand {
     Basic,
-    Bearer { realm: String, service: String },
+    Bearer {
+        realm: String,
+        service: String,
+        /// What the registry says is needed; a mirror can have other names for it than we have.
+        scope: Option<String>,
+    },
 }
 
 impl Demand {
@@ -138,7 +175,8 @@ impl Demand {
             };
             if challenge.scheme.eq_ignore_ascii_case("bearer") {
                 let service = parameter("service").unwrap_or_default();
-                return parameter("realm").map(|realm| Self::Bearer { realm, service });
+                let scope = parameter("scope").filter(|scope| !scope.is_empty());
+                return parameter("realm").map(|realm| Self::Bearer { realm, service, scope });
             }
             challenge.scheme.eq_ignore_ascii_case("basic").then_some(Self::Basic)
         })
@@ -147,7 +185,7 @@ impl Demand {
 
 /// What a token service is asked.
 struct Ask {
-    realm: String,
+    realm: Url,
     service: String,
     scope: String,
 }
@@ -164,67 +202,80 @@ struct Answer {
 impl Ask {
     async fn token(
         &self,
-        http: &reqwest::Client,
-        registry: &str,
+        clients: &Clients,
+        audience: Audience<'_>,
         credentials: &Credentials,
-    ) -> Result<Token, RegistryError> {
+    ) -> Result<Token, Failed> {
+        let url = shown(&self.realm);
         let unreachable = |reason: String| RegistryError::Unreachable {
-            url: self.realm.clone(),
+            url: url.clone(),
             reason,
         };
-        let mut realm = reqwest::Url::parse(&self.realm).map_err(|error| unreachable(error.to_string()))?;
-        let request = if let Credentials::IdentityToken(identity) = credentials {
-            http.post(realm).form(&[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", identity),
-                ("service", &self.service),
-                ("scope", &self.scope),
-                ("client_id", CLIENT_ID),
-            ])
-        } else {
-            realm
-                .query_pairs_mut()
-                .append_pair("service", &self.service)
-                .append_pair("scope", &self.scope);
-            let request = http.get(realm);
-            match basic(credentials).and_then(|text| header(&text)) {
-                Some(basic) => request.header(reqwest::header::AUTHORIZATION, basic),
-                None => request,
-            }
-        };
-        let response = request.send().await.map_err(|error| unreachable(chain(&error)))?;
+        let http = clients.of(&self.realm)?;
+        let request = self.request(&http, credentials);
+        let response = request.send().await.map_err(|error| unreachable(reason(error)))?;
         let status = response.status();
-        if status == reqwest::StatusCode::UNAUTHORIZED || status == reqwest::StatusCode::FORBIDDEN {
-            let is_anonymous = matches!(credentials, Credentials::Anonymous);
+        let is_anonymous = matches!(credentials, Credentials::Anonymous);
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(RegistryError::Denied {
-                registry: registry.to_owned(),
-                repository: self.scope.clone(),
+                registry: audience.registry.to_owned(),
+                repository: audience.repository.to_owned(),
                 is_anonymous,
-            });
+            }
+            .into());
         }
-        let body = super::request::bounded(response, &self.realm, TOKEN_ANSWER_LIMIT_BYTES).await?;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let retry_after = seconds(&response);
+            let error = RegistryError::RateLimited {
+                registry: audience.registry.to_owned(),
+                retry_after_seconds: retry_after.map(|pause| pause.as_secs()),
+                is_anonymous,
+            };
+            return Err(Failed { error, retry_after });
+        }
         if !status.is_success() {
-            return Err(RegistryError::Status {
-                url: self.realm.clone(),
-                status: status.as_u16(),
-                text: String::new(),
-            });
+            // Its text is not shown: it can repeat what it was sent.
+            return Err(failure(response, false).await);
         }
-        let nonsense = || unreachable("its answer holds no token".to_owned());
-        let answer: Answer = serde_json::from_slice(&body).map_err(|_| nonsense())?;
-        let text = if answer.token.is_empty() {
-            answer.access_token
-        } else {
-            answer.token
+        let body = bounded(response, TOKEN_ANSWER_LIMIT_BYTES).await?;
+        let nonsense = || RegistryError::NotARegistry {
+            url: url.clone(),
+            found: "its answer holds no token".to_owned(),
         };
-        let header = Some(text)
-            .filter(|text| !text.is_empty())
-            .and_then(|text| header(&format!("Bearer {text}")));
+        let answer: Answer = serde_json::from_slice(&body).map_err(|_| nonsense())?;
+        let text = [answer.token, answer.access_token]
+            .into_iter()
+            .find(|text| !text.is_empty());
+        let header = text.and_then(|text| header(&format!("Bearer {text}")));
         let seconds = answer.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
         Ok(Token {
             header: header.ok_or_else(nonsense)?,
             ends: Instant::now().checked_add(Duration::from_secs(seconds)),
         })
+    }
+
+    /// A form for a refresh token (oauth.md), a query for everything else (token.md).
+    fn request(&self, http: &reqwest::Client, credentials: &Credentials) -> reqwest::RequestBuilder {
+        if let Credentials::IdentityToken(identity) = credentials {
+            return http.post(self.realm.clone()).form(&[
+                ("grant_type", "refresh_token"),
+                ("refresh_token", identity),
+                ("service", &self.service),
+                ("scope", &self.scope),
+                ("client_id", CLIENT_ID),
+            ]);
+        }
+        let mut realm = self.realm.clone();
+        realm.query_pairs_mut().append_pair("service", &self.service);
+        // Several scopes are several parameters here, and one text in a form.
+        for scope in self.scope.split_whitespace() {
+            realm.query_pairs_mut().append_pair("scope", scope);
+        }
+        let request = http.get(realm);
+        match basic(credentials).and_then(|text| header(&text)) {
+            Some(basic) => request.header(reqwest::header::AUTHORIZATION, basic),
+            None => request,
+        }
     }
 }
 

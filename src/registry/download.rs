@@ -1,15 +1,19 @@
 //! A blob on its way: a stream that goes on where it broke off.
 
 use super::Registry;
-use super::error::{RegistryError, chain};
+use super::error::{RegistryError, reason};
 use super::request::Ask;
+use super::response::{shown, text};
 use bytes::Bytes;
 use futures_util::Stream;
+use reqwest::header::CONTENT_RANGE;
 use reqwest::{Method, Response, StatusCode};
 use std::io;
 
-/// How often a broken download is taken up again before it fails.
+/// How often a broken download is taken up again before it fails, where it makes no way in between.
 const RESUMES: u32 = 5;
+/// As much as must come between two breaks for them to be counted anew.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// A download that has begun.
 pub(super) struct Download {
@@ -19,8 +23,11 @@ pub(super) struct Download {
     path: String,
     /// The next byte that is wanted.
     offset: u64,
+    /// Bytes that come before it: not every registry knows ranges.
+    skip: u64,
     response: Response,
-    resumes_left: u32,
+    resumes: u32,
+    resumed_at: u64,
 }
 
 impl Download {
@@ -32,7 +39,7 @@ impl Download {
         path: String,
         offset: u64,
     ) -> Result<Option<Self>, RegistryError> {
-        let Some(response) = get(registry, host, repository, &path, offset).await? else {
+        let Some((response, skip)) = get(registry, host, repository, &path, offset).await? else {
             return Ok(None);
         };
         Ok(Some(Self {
@@ -41,8 +48,10 @@ impl Download {
             repository: repository.to_owned(),
             path,
             offset,
+            skip,
             response,
-            resumes_left: RESUMES,
+            resumes: 0,
+            resumed_at: offset,
         }))
     }
 
@@ -57,41 +66,53 @@ impl Download {
     async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
         loop {
             match self.response.chunk().await {
-                Ok(piece) => {
-                    self.offset += piece.as_ref().map_or(0, |piece| piece.len() as u64);
-                    return Ok(piece);
+                Ok(None) => return Ok(None),
+                Ok(Some(mut piece)) => {
+                    let dropped = self.skip.min(piece.len() as u64);
+                    self.skip -= dropped;
+                    let piece = piece.split_off(dropped as usize);
+                    self.offset += piece.len() as u64;
+                    if !piece.is_empty() {
+                        return Ok(Some(piece));
+                    }
                 }
-                Err(error) if self.resumes_left == 0 => {
-                    return Err(RegistryError::Unreachable {
-                        url: self.path.clone(),
-                        reason: chain(&error),
-                    });
+                Err(error) => {
+                    let url = shown(self.response.url());
+                    self.resume(RegistryError::Unreachable {
+                        url,
+                        reason: reason(error),
+                    })
+                    .await?;
                 }
-                Err(_) => self.resume().await?,
             }
         }
     }
 
-    async fn resume(&mut self) -> Result<(), RegistryError> {
-        self.resumes_left -= 1;
-        let gone = || RegistryError::Unreachable {
-            url: self.path.clone(),
-            reason: "it is gone".to_owned(),
-        };
+    async fn resume(&mut self, broken: RegistryError) -> Result<(), RegistryError> {
+        if self.offset - self.resumed_at >= PROGRESS_BYTES {
+            self.resumes = 0;
+        }
+        if self.resumes == RESUMES {
+            return Err(broken);
+        }
+        self.resumes += 1;
+        self.resumed_at = self.offset;
+        tokio::time::sleep(self.registry.0.retries.pause(self.resumes)).await;
         let again = get(&self.registry, &self.host, &self.repository, &self.path, self.offset).await?;
-        self.response = again.ok_or_else(gone)?;
+        // Gone in the middle: what broke says more than that it is missing.
+        (self.response, self.skip) = again.ok_or(broken)?;
         Ok(())
     }
 }
 
-/// An answer that begins at `offset`; what a registry without ranges sends before it is read and dropped.
+/// An answer, and how many of its bytes come before `offset`.
 async fn get(
     registry: &Registry,
     host: &str,
     repository: &str,
     path: &str,
     offset: u64,
-) -> Result<Option<Response>, RegistryError> {
+) -> Result<Option<(Response, u64)>, RegistryError> {
     let ask = Ask {
         method: Method::GET,
         registry: host,
@@ -103,12 +124,21 @@ async fn get(
     let Some(response) = registry.ask(&ask).await? else {
         return Ok(None);
     };
-    if offset > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
-        let url = response.url().path().to_owned();
-        return Err(RegistryError::Unreachable {
-            url,
-            reason: "it broke off, and cannot be taken up in the middle".into(),
-        });
+    let begins = match response.status() {
+        StatusCode::PARTIAL_CONTENT => text(&response, CONTENT_RANGE.as_str()).and_then(first_byte),
+        _ => Some(0),
+    };
+    match begins {
+        Some(begins) if begins <= offset => Ok(Some((response, offset - begins))),
+        _ => Err(RegistryError::Status {
+            url: shown(response.url()),
+            status: response.status().as_u16(),
+            text: format!("another part than was asked for, which begins at byte {offset}"),
+        }),
     }
-    Ok(Some(response))
+}
+
+/// `bytes 10-99/100` (RFC 9110, 14.4).
+fn first_byte(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }

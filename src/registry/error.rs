@@ -17,7 +17,7 @@ pub enum RegistryError {
         reason: String,
     },
     /// The registry does not let us.
-    #[error("{registry} refuses access to {repository}{}", if *is_anonymous { ": no credentials were shown" } else { ": the credentials were refused" })]
+    #[error("{registry} refuses access to {repository}, or has no such repository{}", if *is_anonymous { ": there are no credentials for it; log in with docker login or give --registry-creds" } else { ": its credentials were refused" })]
     Denied {
         /// The registry.
         registry: String,
@@ -27,10 +27,22 @@ pub enum RegistryError {
         is_anonymous: bool,
     },
     /// Too many requests, even after waiting.
-    #[error("{registry} answers that there were too many requests")]
+    #[error("{registry} answers that there were too many requests{}{}", retry_after_seconds.map_or(String::new(), |seconds| format!("; it wants none for {seconds} s")), if *is_anonymous { "; it may allow more after docker login, or use a mirror" } else { "" })]
     RateLimited {
         /// The registry.
         registry: String,
+        /// For how long it wants no more of them.
+        retry_after_seconds: Option<u64>,
+        /// Whether it was shown no credentials.
+        is_anonymous: bool,
+    },
+    /// Somebody else answers at the registry's address.
+    #[error("{url} is not answered by a registry: {found}; is the name right, and is there a proxy on the way?")]
+    NotARegistry {
+        /// What was asked for.
+        url: String,
+        /// What speaks against it.
+        found: String,
     },
     /// An answer that makes no sense, or an error of the registry's.
     #[error("{url} answers {status}{}", if text.is_empty() { String::new() } else { format!(": {text}") })]
@@ -104,6 +116,19 @@ impl RegistryError {
         }
     }
 
+    /// The exit code of the program: 3 where something that is needed cannot be had, 2 for bad input, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Certificate { .. } => 2,
+            Self::Unreachable { .. }
+            | Self::Denied { .. }
+            | Self::RateLimited { .. }
+            | Self::NotARegistry { .. }
+            | Self::Credentials(_) => 3,
+            _ => 1,
+        }
+    }
+
     /// As the error of a [`crate::content::Source`].
     pub(super) fn into_content(self, doing: impl Into<String>) -> ContentError {
         ContentError::Failed {
@@ -113,9 +138,11 @@ impl RegistryError {
     }
 }
 
-/// The last cause of an error says most: reqwest's own text is only "error sending request".
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut last = error;
+/// The last cause of an error says most: reqwest's own text is only "error sending request". Without the URL, which can
+/// carry a signature.
+pub(super) fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut last: &dyn std::error::Error = &error;
     while let Some(cause) = last.source() {
         last = cause;
     }

@@ -2,17 +2,27 @@
 
 use std::collections::BTreeMap;
 
+/// The name of Docker Hub in images' names.
+pub(super) const DOCKER_HUB: &str = "docker.io";
+/// The host that answers for it.
+pub(super) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+/// The key for all registries that are not named.
+const ALL: &str = "*";
+
 /// Registry → mirrors; the key `*` is for all that are not named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirrors(BTreeMap<String, String>);
 
 /// A mirror that is no mirror.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the mirror {0:?} is not [REGISTRY=]URL with a URL that begins with http:// or https://")]
-pub struct MirrorError(String);
-
-/// The key for all registries that are not named.
-const ALL: &str = "*";
+pub enum MirrorError {
+    /// Not a URL, or not for a registry.
+    #[error("the mirror {0:?} is not [REGISTRY=]URL with a URL that begins with http:// or https://")]
+    Syntax(String),
+    /// A user or a password in the URL, which is not repeated.
+    #[error("the mirror {0} has a user in its URL; give it with --registry-creds, or log in to it with docker login")]
+    HasUser(String),
+}
 
 impl Mirrors {
     /// Reads mirrors as linuxkit does: `REGISTRY=URL`, or a URL for all registries not named; later ones win.
@@ -20,14 +30,20 @@ impl Mirrors {
         let mut mirrors = BTreeMap::new();
         for text in texts {
             let text = text.as_ref().trim();
-            let (registry, url) = text.split_once('=').unwrap_or((ALL, text));
-            let is_url = ["http://", "https://"]
-                .iter()
-                .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
-            if !is_url || registry.is_empty() {
-                return Err(MirrorError(text.to_owned()));
+            let (registry, address) = match text.split_once('=') {
+                Some((registry, address)) if !registry.contains("://") => (registry, address),
+                _ => (ALL, text),
+            };
+            let syntax = || MirrorError::Syntax(text.split_once('@').map_or(text, |_| "(with a user)").to_owned());
+            let url = reqwest::Url::parse(address).map_err(|_| syntax())?;
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err(MirrorError::HasUser(url.host_str().unwrap_or_default().to_owned()));
             }
-            mirrors.insert(canonical(registry).to_owned(), url.trim_end_matches('/').to_owned());
+            let is_base = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+            if !is_base || registry.is_empty() {
+                return Err(syntax());
+            }
+            mirrors.insert(canonical(registry).to_owned(), address.trim_end_matches('/').to_owned());
         }
         Ok(Self(mirrors))
     }
@@ -42,22 +58,29 @@ impl Mirrors {
 }
 
 /// Docker Hub has three names.
-fn canonical(registry: &str) -> &str {
+pub(super) fn canonical(registry: &str) -> &str {
     match registry.trim_end_matches('/') {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        "index.docker.io" | DOCKER_HUB_HOST => DOCKER_HUB,
         other => other,
     }
 }
 
-/// The base URL of the registry itself; plain HTTP only for this machine.
-pub(super) fn own_base(registry: &str) -> String {
-    if canonical(registry) == "docker.io" {
-        return "https://registry-1.docker.io".to_owned();
+/// `host[:port]` where the registry itself is.
+pub(super) fn own_host(registry: &str) -> &str {
+    match canonical(registry) {
+        DOCKER_HUB => DOCKER_HUB_HOST,
+        other => other,
     }
-    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-    let is_loopback =
-        host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: std::net::Ipv4Addr| ip.is_loopback());
-    format!("{}://{registry}", if is_loopback { "http" } else { "https" })
+}
+
+/// Whether the registry is on this machine, so that it may speak plain HTTP.
+pub(super) fn is_loopback(registry: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(&format!("http://{registry}")) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -74,16 +97,49 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_only() {
-        assert_eq!(own_base("127.0.0.1:5000"), "http://127.0.0.1:5000");
-        assert_eq!(own_base("localhost:5000"), "http://localhost:5000");
-        assert_eq!(own_base("10.0.0.1:5000"), "https://10.0.0.1:5000");
-        assert_eq!(own_base("docker.io"), "https://registry-1.docker.io");
+        for (registry, expected) in [
+            ("127.0.0.1:5000", true),
+            ("127.1.2.3", true),
+            ("localhost:5000", true),
+            ("localhost", true),
+            ("[::1]:5000", true),
+            ("[::1]", true),
+            ("10.0.0.1:5000", false),
+            ("localhost.example.org", false),
+            ("127.0.0.1.example.org", false),
+            ("[fe80::1]", false),
+            ("docker.io", false),
+        ] {
+            assert_eq!(is_loopback(registry), expected, "{registry}");
+        }
+        assert_eq!(own_host("docker.io"), "registry-1.docker.io");
+        assert_eq!(own_host("ghcr.io"), "ghcr.io");
     }
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for bad in ["", "docker.io", "docker.io=mirror", "=http://x", "http://"] {
+        for bad in [
+            "",
+            "docker.io",
+            "docker.io=mirror",
+            "=http://x",
+            "http://",
+            "ftp://x",
+            "http://x?a=b",
+        ] {
             assert!(Mirrors::parse([bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_not_repeated() {
+        for text in [
+            "http://me:s3cret@x",
+            "docker.io=https://me:s3cret@x/",
+            "docker.io=me:s3cret@x",
+        ] {
+            let error = Mirrors::parse([text]).expect_err("refused");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
     }
 }

@@ -4,11 +4,16 @@
 //! tokens. A [`Repository`] of it is a [`crate::content::Source`]. Nothing here knows packages, builds or the store.
 
 mod auth;
+mod clients;
 mod download;
 mod error;
 mod mirrors;
 mod repository;
 mod request;
+mod response;
+mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use error::RegistryError;
 pub use mirrors::{MirrorError, Mirrors};
@@ -16,14 +21,9 @@ pub use repository::Repository;
 
 use crate::oci::Reference;
 use crate::oci::credentials::CredentialSource;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a connection may take to come up: beyond it a machine is gone rather than slow.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a registry may be silent in the middle of an answer before the request is repeated.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+use std::sync::{Arc, Mutex};
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -34,6 +34,9 @@ pub struct RegistrySettings {
     pub mirrors: Mirrors,
     /// PEM files of authorities that are trusted besides the system's.
     pub certificates: Vec<PathBuf>,
+    /// Directories like Docker's `/etc/docker/certs.d`: in `<host[:port]>/`, `*.crt` are authorities that are trusted
+    /// for this host alone, and `x.cert` with `x.key` is what it is shown. Those that are not there are passed over.
+    pub certificate_directories: Vec<PathBuf>,
 }
 
 /// A client of all registries. Cheap to clone; clones share connections and tokens.
@@ -41,42 +44,30 @@ pub struct RegistrySettings {
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
-    http: reqwest::Client,
+    clients: clients::Clients,
     mirrors: Mirrors,
+    /// Mirrors that could not be reached.
+    lost_mirrors: Mutex<BTreeSet<String>>,
+    /// Hosts on this machine that were found to speak TLS.
+    secure_hosts: Mutex<BTreeSet<String>>,
     tokens: auth::Tokens,
+    retries: retry::Retries,
 }
 
 impl Registry {
     /// A client. Nothing is asked before something is read.
     pub fn new(settings: RegistrySettings) -> Result<Self, RegistryError> {
-        // One provider of cryptography for the whole process; whoever was first has chosen the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("lkpkg/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            // Redirects are followed by hand: credentials must not go to another host.
-            .redirect(reqwest::redirect::Policy::none());
-        for path in &settings.certificates {
-            let certificates = std::fs::read(path)
-                .map_err(|error| error.to_string())
-                .and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()))
-                .map_err(|reason| RegistryError::Certificate {
-                    path: path.clone(),
-                    reason,
-                })?;
-            builder = certificates
-                .into_iter()
-                .fold(builder, reqwest::ClientBuilder::add_root_certificate);
-        }
-        let http = builder
-            .build()
-            .map_err(|error| RegistryError::Client(error::chain(&error)))?;
-        let tokens = auth::Tokens::new(settings.credentials);
+        Self::with_retries(settings, retry::Retries::default())
+    }
+
+    fn with_retries(settings: RegistrySettings, retries: retry::Retries) -> Result<Self, RegistryError> {
         Ok(Self(Arc::new(Inner {
-            http,
+            clients: clients::Clients::new(&settings.certificates, settings.certificate_directories)?,
             mirrors: settings.mirrors,
-            tokens,
+            lost_mirrors: Mutex::default(),
+            secure_hosts: Mutex::default(),
+            tokens: auth::Tokens::new(settings.credentials),
+            retries,
         })))
     }
 

@@ -3,16 +3,15 @@
 use super::Registry;
 use super::download::Download;
 use super::error::RegistryError;
-use super::request::{Ask, bounded};
-use crate::content::{BlobReader, ContentError, Source};
-use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
+use super::request::Ask;
+use super::response::{bounded, media_type, shown, text};
+use crate::content::{BlobReader, ContentError, DOCUMENT_BYTES_MAX, Document, Source};
+use crate::oci::{Descriptor, Digest, Index, Reference};
 use async_trait::async_trait;
-use reqwest::{Method, Response, header};
+use reqwest::{Method, header};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// The most that a manifest may have (distribution specification, "Pushing Manifests": 4 MiB is what registries must take).
-const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;
 /// What we can read.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -63,56 +62,86 @@ impl Repository {
     }
 
     /// What a tag or digest stands for: by HEAD, which counts against no limit, and by GET where a registry does not
-    /// tell the digest.
+    /// tell enough that way.
     async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
         let path = format!("manifests/{object}");
-        let Some(response) = self
-            .registry
-            .ask(&self.ask(Method::HEAD, path.clone(), MANIFESTS))
-            .await?
-        else {
-            return Ok(None);
-        };
-        let digest = text(&response, CONTENT_DIGEST).and_then(|text| text.parse().ok());
-        let size = text(&response, header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
-        if let (Some(digest), Some(size)) = (digest, size) {
-            return Ok(Some(Descriptor::new(&manifest_type(&response)?, digest, size)));
+        match self.registry.ask(&self.ask(Method::HEAD, path, MANIFESTS)).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(response)) => {
+                let digest = text(&response, CONTENT_DIGEST).and_then(|text| text.parse().ok());
+                let size = text(&response, header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+                let media_type = media_type(&response);
+                if let (Some(digest), Some(size), true) = (digest, size, Document::is_type(media_type)) {
+                    return Ok(Some(Descriptor::new(media_type, digest, size)));
+                }
+            }
+            // Not every registry knows HEAD.
+            Err(RegistryError::Status { status: 405 | 501, .. }) => {}
+            Err(error) => return Err(error),
         }
-        let Some(response) = self
-            .registry
-            .ask(&self.ask(Method::GET, path.clone(), MANIFESTS))
-            .await?
-        else {
+        let Some((stated, bytes)) = self.document(object, None).await? else {
             return Ok(None);
         };
-        let media_type = manifest_type(&response)?;
-        let bytes = bounded(response, &path, MANIFEST_LIMIT_BYTES as usize).await?;
-        Ok(Some(Descriptor::of(&media_type, &bytes)))
+        Ok(Some(Descriptor::of(&stated, &bytes)))
+    }
+
+    /// A manifest by tag or digest, with its media type; checked against `expected`, or else against what the registry
+    /// says. Repeated when it breaks off.
+    async fn document(
+        &self,
+        object: &str,
+        expected: Option<&Digest>,
+    ) -> Result<Option<(String, Vec<u8>)>, RegistryError> {
+        let ask = self.ask(Method::GET, format!("manifests/{object}"), MANIFESTS);
+        let mut attempts = self.registry.0.retries.begin();
+        let (url, stated, stated_type, bytes) = loop {
+            let Some(response) = self.registry.ask(&ask).await? else {
+                return Ok(None);
+            };
+            let url = shown(response.url());
+            let stated = text(&response, CONTENT_DIGEST).and_then(|text| text.parse::<Digest>().ok());
+            let stated_type = media_type(&response).to_owned();
+            match bounded(response, DOCUMENT_BYTES_MAX as usize).await {
+                Ok(bytes) => break (url, stated, stated_type, bytes),
+                Err(broken) => attempts.failed(broken.into()).await?,
+            }
+        };
+        let found = Digest::of(&bytes);
+        if let Some(expected) = expected.or(stated.as_ref()).filter(|expected| **expected != found) {
+            return Err(RegistryError::Mismatch {
+                url,
+                expected: expected.clone(),
+                found: found.to_string(),
+            });
+        }
+        Ok(Some((type_of(url, stated_type, &bytes)?, bytes)))
     }
 
     /// A manifest's bytes, checked; its children that are manifests are remembered.
     async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, RegistryError> {
-        let path = format!("manifests/{digest}");
-        let Some(response) = self
-            .registry
-            .ask(&self.ask(Method::GET, path.clone(), MANIFESTS))
-            .await?
-        else {
+        let Some((_, bytes)) = self.document(digest.as_str(), Some(digest)).await? else {
             return Ok(None);
         };
-        let bytes = bounded(response, &path, MANIFEST_LIMIT_BYTES as usize).await?;
-        let found = Digest::of(&bytes);
-        if &found != digest {
-            return Err(RegistryError::Mismatch {
-                url: path,
-                expected: digest.clone(),
-                found: found.to_string(),
-            });
-        }
         if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
             self.remember(index.manifests.into_iter().map(|child| child.digest));
         }
         Ok(Some(bytes))
+    }
+
+    async fn read_manifest(&self, digest: &Digest, offset: u64) -> Result<Option<BlobReader>, RegistryError> {
+        let Some(bytes) = self.manifest(digest).await? else {
+            return Ok(None);
+        };
+        let mut bytes = std::io::Cursor::new(bytes);
+        bytes.set_position(offset);
+        Ok(Some(Box::pin(bytes)))
+    }
+
+    async fn read_blob(&self, digest: &Digest, offset: u64) -> Result<Option<BlobReader>, RegistryError> {
+        let path = format!("blobs/{digest}");
+        let begun = Download::begin(&self.registry, &self.host, &self.name, path, offset).await?;
+        Ok(begun
+            .map(|download| -> BlobReader { Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))) }))
     }
 }
 
@@ -125,11 +154,22 @@ impl Source for Repository {
             doing: doing(),
             source: Box::new(source),
         })?;
+        if (reference.registry(), reference.repository()) != (self.host.as_str(), self.name.as_str()) {
+            return Ok(None);
+        }
         let object = match reference.digest() {
             Some(digest) => digest.to_string(),
             None => reference.tag().unwrap_or("latest").to_owned(),
         };
         let found = self.find(&object).await.map_err(fail)?;
+        if let (Some(found), Some(expected)) = (&found, reference.digest())
+            && found.digest != *expected
+        {
+            return Err(ContentError::Mismatch {
+                expected: expected.clone(),
+                found: format!("{} gives {}", self.host, found.digest),
+            });
+        }
         self.remember(found.iter().map(|descriptor| descriptor.digest.clone()));
         Ok(found)
     }
@@ -144,40 +184,30 @@ impl Source for Repository {
 
     async fn read(&self, digest: &Digest, offset: u64) -> Result<BlobReader, ContentError> {
         let fail = |error: RegistryError| error.into_content(format!("read {digest} of {}/{}", self.host, self.name));
-        if self.is_manifest(digest) {
-            let bytes = self.manifest(digest).await.map_err(fail)?;
-            let mut bytes = std::io::Cursor::new(bytes.ok_or_else(|| ContentError::Missing(digest.clone()))?);
-            bytes.set_position(offset);
-            return Ok(Box::pin(bytes));
+        let missing = || ContentError::Missing(digest.clone());
+        // A manifest that was not met through its parent is not known as one: so what is no blob may be a manifest.
+        if !self.is_manifest(digest)
+            && let Some(reader) = self.read_blob(digest, offset).await.map_err(fail)?
+        {
+            return Ok(reader);
         }
-        let begun = Download::begin(
-            &self.registry,
-            &self.host,
-            &self.name,
-            format!("blobs/{digest}"),
-            offset,
-        )
-        .await;
-        let download = begun
+        self.read_manifest(digest, offset)
+            .await
             .map_err(fail)?
-            .ok_or_else(|| ContentError::Missing(digest.clone()))?;
-        Ok(Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))))
+            .ok_or_else(missing)
     }
 }
 
-fn text<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
-}
-
-/// The media type of a manifest; anything else at its address is an error.
-fn manifest_type(response: &Response) -> Result<String, RegistryError> {
-    let media_type = text(response, header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
-    if media_type::is_index(&media_type) || media_type::is_manifest(&media_type) {
-        return Ok(media_type);
+/// The media type of a manifest: as the registry states it, or where it states nothing of use, by what it holds.
+fn type_of(url: String, stated: String, bytes: &[u8]) -> Result<String, RegistryError> {
+    if Document::is_type(&stated) {
+        return Ok(stated);
     }
-    Err(RegistryError::NotAManifest {
-        url: response.url().path().to_owned(),
-        media_type,
-    })
+    match Document::parse(bytes) {
+        Ok(document) if Document::is_type(document.media_type()) => Ok(document.media_type().to_owned()),
+        _ => Err(RegistryError::NotAManifest {
+            url,
+            media_type: stated,
+        }),
+    }
 }
