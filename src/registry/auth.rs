@@ -4,7 +4,7 @@
 //! logged: header values are marked sensitive and no `Debug` shows a token.
 
 use super::clients::Clients;
-use super::error::{RegistryError, reason};
+use super::error::RegistryError;
 use super::response::{bounded, failure, seconds, shown};
 use super::retry::Failed;
 use crate::oci::credentials::{CredentialSource, Credentials};
@@ -207,13 +207,12 @@ impl Ask {
         credentials: &Credentials,
     ) -> Result<Token, Failed> {
         let url = shown(&self.realm);
-        let unreachable = |reason: String| RegistryError::Unreachable {
-            url: url.clone(),
-            reason,
-        };
         let http = clients.of(&self.realm)?;
         let request = self.request(&http, credentials);
-        let response = request.send().await.map_err(|error| unreachable(reason(error)))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| RegistryError::unanswered(&self.realm, error))?;
         let status = response.status();
         let is_anonymous = matches!(credentials, Credentials::Anonymous);
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {

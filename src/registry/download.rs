@@ -1,7 +1,7 @@
 //! A blob on its way: a stream that goes on where it broke off.
 
 use super::Registry;
-use super::error::{RegistryError, reason};
+use super::error::RegistryError;
 use super::request::Ask;
 use super::response::{shown, text};
 use bytes::Bytes;
@@ -77,12 +77,8 @@ impl Download {
                     }
                 }
                 Err(error) => {
-                    let url = shown(self.response.url());
-                    self.resume(RegistryError::Unreachable {
-                        url,
-                        reason: reason(error),
-                    })
-                    .await?;
+                    let broken = RegistryError::unanswered(self.response.url(), error);
+                    self.resume(broken).await?;
                 }
             }
         }

@@ -1,8 +1,11 @@
 //! What can go wrong with a registry, and whether it is worth another try.
 
+use super::response::shown;
 use crate::content::ContentError;
 use crate::oci::Digest;
 use crate::oci::credentials::CredentialError;
+use reqwest::Url;
+use std::error::Error as _;
 use std::path::PathBuf;
 
 /// Why a registry did not give what it was asked for.
@@ -11,6 +14,14 @@ pub enum RegistryError {
     /// No connection, or it broke.
     #[error("cannot reach {url}: {reason}")]
     Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// TLS was spoken, and the certificate was not believed.
+    #[error("{url} shows a certificate that is not trusted: {reason}; --cert-file names authorities to be trusted")]
+    Untrusted {
         /// What was asked for.
         url: String,
         /// Why.
@@ -107,6 +118,17 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// A request that got no (whole) answer.
+    pub(super) fn unanswered(url: &Url, error: reqwest::Error) -> Self {
+        let url = shown(url);
+        let is_untrusted = is_untrusted(&error);
+        let reason = reason(error);
+        match is_untrusted {
+            true => Self::Untrusted { url, reason },
+            false => Self::Unreachable { url, reason },
+        }
+    }
+
     /// Whether the same request may go well later.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -121,6 +143,7 @@ impl RegistryError {
         match self {
             Self::Certificate { .. } => 2,
             Self::Unreachable { .. }
+            | Self::Untrusted { .. }
             | Self::Denied { .. }
             | Self::RateLimited { .. }
             | Self::NotARegistry { .. }
@@ -136,6 +159,20 @@ impl RegistryError {
             source: Box::new(self),
         }
     }
+}
+
+/// Whether a certificate was refused: trying again will not mend it.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.any(|cause| {
+        // An I/O error is not the cause of what it wraps: it stands for it.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let found = match wrapped {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => cause.downcast_ref::<rustls::Error>(),
+        };
+        matches!(found, Some(rustls::Error::InvalidCertificate(_)))
+    })
 }
 
 /// The last cause of an error says most: reqwest's own text is only "error sending request". Without the URL, which can

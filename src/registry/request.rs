@@ -1,7 +1,7 @@
 //! The one function that asks a registry for something: mirrors, tokens, redirects and repeated tries are here.
 
 use super::auth::Audience;
-use super::error::{RegistryError, reason};
+use super::error::RegistryError;
 use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
 use super::response::{failure, media_type, seconds, shown, text};
 use super::retry::Failed;
@@ -76,7 +76,10 @@ impl Inner {
         match self.once(ask, mirror, Some(ask.registry)).await {
             Ok(found) => found,
             Err(failed) => {
-                if matches!(failed.error, RegistryError::Unreachable { .. }) {
+                if matches!(
+                    failed.error,
+                    RegistryError::Unreachable { .. } | RegistryError::Untrusted { .. }
+                ) {
                     lost().insert(mirror.to_owned());
                 }
                 None
@@ -98,12 +101,7 @@ impl Inner {
                 let found = self.once(ask, &secure, None).await;
                 match found {
                     // It does not: what it said first counts.
-                    Err(second)
-                        if matches!(second.error, RegistryError::Unreachable { .. })
-                            && !is_certificate(&second.error) =>
-                    {
-                        Err(failed)
-                    }
+                    Err(second) if matches!(second.error, RegistryError::Unreachable { .. }) => Err(failed),
                     found => {
                         known().insert(host.to_owned());
                         found
@@ -156,10 +154,10 @@ impl Inner {
             if let Some(header) = header.filter(|_| at.origin() == first.origin()) {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            let response = request.send().await.map_err(|error| RegistryError::Unreachable {
-                url: shown(&at),
-                reason: reason(error),
-            })?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| RegistryError::unanswered(&at, error))?;
             let location = text(&response, LOCATION.as_str()).filter(|_| response.status().is_redirection());
             let Some(location) = location else {
                 return Ok(response);
@@ -222,10 +220,7 @@ impl Inner {
     async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
         let url = address(&format!("{base}/v2/"))?;
         let sent = self.clients.of(&url)?.get(url.clone()).send().await;
-        let response = sent.map_err(|error| RegistryError::Unreachable {
-            url: shown(&url),
-            reason: reason(error),
-        })?;
+        let response = sent.map_err(|error| RegistryError::unanswered(&url, error))?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(RegistryError::NotARegistry {
                 url: shown(&url),
@@ -235,11 +230,6 @@ impl Inner {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether TLS was spoken, and the certificate was not believed.
-fn is_certificate(error: &RegistryError) -> bool {
-    matches!(error, RegistryError::Unreachable { reason, .. } if reason.contains("certificate"))
 }
 
 fn address(text: &str) -> Result<Url, RegistryError> {

@@ -1,6 +1,6 @@
 //! What is read from answers: small bodies with a limit, errors, headers, and addresses fit to be shown.
 
-use super::error::{RegistryError, reason};
+use super::error::RegistryError;
 use super::retry::Failed;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, Url};
@@ -57,11 +57,8 @@ pub(super) async fn bounded(mut response: Response, limit_bytes: usize) -> Resul
     }
     let mut body = Vec::new();
     loop {
-        let piece = response.chunk().await.map_err(|error| RegistryError::Unreachable {
-            url: url.clone(),
-            reason: reason(error),
-        })?;
-        let Some(piece) = piece else {
+        let piece = response.chunk().await;
+        let Some(piece) = piece.map_err(|error| RegistryError::unanswered(response.url(), error))? else {
             return Ok(body);
         };
         if body.len() + piece.len() > limit_bytes {

@@ -181,5 +181,5 @@ async fn an_unknown_authority_is_not_trusted() {
     };
     let host = registry.host();
     let text = refused(host, settings(host, Credentials::Anonymous)).await;
-    assert!(text.contains("certificate"), "{text}");
+    assert!(text.contains("certificate that is not trusted"), "{text}");
 }
