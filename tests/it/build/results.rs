@@ -170,8 +170,6 @@ async fn cached_images_need_no_registry() {
             assert_eq!(files.get("marker"), Some(&architecture.into_bytes()));
             assert_eq!(configuration["config"]["Env"][0].as_str(), Some("FROM_CACHE=yes"));
         }
-        // Configurations are read before the build; the layers were in the content and did not travel back.
-        assert!(content.count(&content.read) > 0);
     }
 }
 
