@@ -46,7 +46,12 @@ pub(super) async fn solve(
         credentials: options.credentials.clone(),
         name: one.identity.reference.store_name(),
     };
-    let built = build::build(endpoint, &request, Arc::clone(store) as _, events, cancel).await?;
+    let built = build::build(endpoint, &request, Arc::clone(store) as _, events, cancel).await;
+    let built = built.map_err(|source| OrchestratorError::Build {
+        tag: one.identity.tag.clone(),
+        has_network: one.package.has_network,
+        source,
+    })?;
     Ok(store.merge_platforms(&one.identity.reference, &built.index).await?)
 }
 
