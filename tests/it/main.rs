@@ -6,5 +6,6 @@ mod builder;
 mod filesync;
 mod house;
 mod program;
+mod registry;
 mod servers;
 mod store;
