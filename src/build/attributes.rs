@@ -1,9 +1,9 @@
 //! A request → the names and values that BuildKit's Dockerfile frontend and OCI exporter read. Pure.
 
-use super::BuildRequest;
 use super::session::CACHE_STORE;
-use crate::oci::{Digest, Index, Platform, Reference};
-use std::collections::{BTreeMap, HashMap};
+use super::{BuildRequest, CachedImage};
+use crate::oci::Platform;
+use std::collections::HashMap;
 
 /// The frontend that is built into BuildKit.
 pub const FRONTEND: &str = "dockerfile.v0";
@@ -12,8 +12,8 @@ pub const EXPORTER: &str = "oci";
 /// Says to a frontend that a `# syntax=` line may name: it must know named contexts.
 const NAMED_CONTEXTS_CAPABILITY: &str = "moby.buildkit.frontend.contexts+forward";
 
-/// What the frontend reads; `contexts` are the named contexts of [`named_contexts`].
-pub fn frontend(request: &BuildRequest, contexts: BTreeMap<String, String>) -> HashMap<String, String> {
+/// What the frontend reads.
+pub fn frontend(request: &BuildRequest) -> HashMap<String, String> {
     let platforms: Vec<String> = request.platforms.iter().map(Platform::to_string).collect();
     let network = if request.has_network { "sandbox" } else { "none" };
     let mut attributes: HashMap<String, String> = [
@@ -49,9 +49,9 @@ pub fn frontend(request: &BuildRequest, contexts: BTreeMap<String, String>) -> H
         };
         attributes.insert("attest:sbom".into(), value);
     }
-    if !contexts.is_empty() {
+    if !request.cached_images.is_empty() {
         attributes.insert("frontend.caps".into(), NAMED_CONTEXTS_CAPABILITY.into());
-        attributes.extend(contexts);
+        attributes.extend(request.cached_images.iter().flat_map(named_contexts));
     }
     attributes
 }
@@ -67,45 +67,13 @@ pub fn exporter(request: &BuildRequest) -> HashMap<String, String> {
     .into()
 }
 
-/// The named contexts by which the frontend finds a cached image: one for each platform that the image has, so that
-/// another platform's image still comes from the registry. `index` is `None` when the digest is that of a manifest.
-pub fn named_contexts(name: &str, digest: &Digest, index: Option<&Index>) -> BTreeMap<String, String> {
-    let Some(name) = familiar(name) else {
-        return BTreeMap::new();
-    };
-    let value = format!("oci-layout://{CACHE_STORE}@{digest}");
-    let Some(index) = index else {
-        return [(format!("context:{name}"), value)].into();
-    };
-    let platforms = index
-        .manifests
-        .iter()
-        .filter_map(|entry| entry.platform.as_ref())
-        .filter(|p| !p.is_unknown());
-    platforms
-        .map(|platform| (format!("context:{name}::{}", normalised(platform)), value.clone()))
-        .collect()
-}
-
-/// The name as the frontend looks it up: Docker Hub's parts left out, and the tag `latest`.
-fn familiar(name: &str) -> Option<String> {
-    let reference: Reference = name.parse().ok()?;
-    let mut familiar = match reference.registry() {
-        "docker.io" | "index.docker.io" => {
-            let repository = reference.repository();
-            // `library/a/b` keeps its `library`: without it, it would be another image.
-            let short = repository.strip_prefix("library/").filter(|rest| !rest.contains('/'));
-            short.unwrap_or(repository).to_owned()
-        }
-        _ => reference.locator(),
-    };
-    match (reference.tag(), reference.digest()) {
-        (None | Some("latest"), None) => {}
-        (None, Some(digest)) => familiar.push_str(&format!("@{digest}")),
-        (Some(tag), None) => familiar.push_str(&format!(":{tag}")),
-        (Some(tag), Some(digest)) => familiar.push_str(&format!(":{tag}@{digest}")),
-    }
-    Some(familiar)
+/// The named contexts by which the frontend finds a cached image: one for each platform that is there, so that another
+/// platform's image still comes from the registry.
+pub fn named_contexts(image: &CachedImage) -> impl Iterator<Item = (String, String)> {
+    let name = image.name.familiar();
+    let value = format!("oci-layout://{CACHE_STORE}@{}", image.digest);
+    let platforms = image.platforms.iter();
+    platforms.map(move |platform| (format!("context:{name}::{}", normalised(platform)), value.clone()))
 }
 
 /// The platform as the frontend writes it (containerd's `platforms.Normalize`, as far as it concerns Linux).
@@ -125,8 +93,9 @@ fn normalised(platform: &Platform) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Digest;
     use crate::oci::credentials::CredentialSource;
-    use crate::oci::{Descriptor, media_type};
+    use std::collections::BTreeMap;
 
     fn request() -> BuildRequest {
         BuildRequest {
@@ -142,7 +111,7 @@ mod tests {
             sbom: None,
             secrets: Vec::new(),
             ssh: Vec::new(),
-            cached_images: BTreeMap::new(),
+            cached_images: Vec::new(),
             credentials: CredentialSource::given(BTreeMap::new()),
             name: "docker.io/org/x:1".into(),
         }
@@ -158,7 +127,7 @@ mod tests {
 
     #[test]
     fn attributes_are_linuxkits() {
-        let plain = lines(frontend(&request(), BTreeMap::new()));
+        let plain = lines(frontend(&request()));
         let expected = [
             "build-arg:A=1",
             "filename=sub/Dockerfile",
@@ -168,21 +137,25 @@ mod tests {
             "platform=linux/amd64,linux/riscv64",
         ];
         assert_eq!(plain, expected);
+        let cached = CachedImage {
+            name: "a:1".parse().expect("a name"),
+            digest: Digest::of(b""),
+            platforms: vec![Platform::linux("amd64")],
+        };
+        let context = format!("context:a:1::linux/amd64=oci-layout://lkpkg-cache@{}", cached.digest);
         let full = BuildRequest {
             has_network: true,
             is_cache_disabled: true,
             sbom: Some("img".into()),
+            cached_images: vec![cached],
             ..request()
         };
-        let full = lines(frontend(
-            &full,
-            [("context:a".to_owned(), "oci-layout://x".to_owned())].into(),
-        ));
+        let full = lines(frontend(&full));
         for line in [
             "force-network-mode=sandbox",
             "no-cache=",
             "attest:sbom=generator=img",
-            "context:a=oci-layout://x",
+            context.as_str(),
             "frontend.caps=moby.buildkit.frontend.contexts+forward",
         ] {
             assert!(full.iter().any(|found| found == line), "{line} in {full:?}");
@@ -191,7 +164,7 @@ mod tests {
             sbom: Some(String::new()),
             ..request()
         };
-        assert!(lines(frontend(&default, BTreeMap::new())).contains(&"attest:sbom=".to_owned()));
+        assert!(lines(frontend(&default)).contains(&"attest:sbom=".to_owned()));
         assert_eq!(
             lines(exporter(&request())),
             ["name=docker.io/org/x:1", "oci-mediatypes=true", "tar=false"]
@@ -199,62 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn names_are_looked_up_as_the_frontend_does() {
-        let digest = Digest::of(b"");
-        for (written, expected) in [
-            ("busybox", "busybox"),
-            ("busybox:latest", "busybox"),
-            ("docker.io/library/busybox:1.37", "busybox:1.37"),
-            ("linuxkit/alpine:abc", "linuxkit/alpine:abc"),
-            ("docker.io/linuxkit/alpine", "linuxkit/alpine"),
-            ("docker.io/library/a/b:1", "library/a/b:1"),
-            ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
-            ("ghcr.io/a/b", "ghcr.io/a/b"),
-        ] {
-            assert_eq!(familiar(written).as_deref(), Some(expected), "{written}");
-        }
-        let pinned = format!("busybox:1.37@{digest}");
-        assert_eq!(familiar(&pinned), Some(pinned));
-        assert_eq!(familiar("No Name"), None);
-    }
-
-    #[test]
     fn only_platforms_that_are_there_come_from_the_cache() {
         let digest = Digest::of(b"");
-        let entry = |architecture: &str, variant: &str| {
-            let platform = Platform {
-                variant: variant.into(),
-                ..Platform::linux(architecture)
-            };
-            let descriptor = Descriptor::new(media_type::MANIFEST, digest.clone(), 0);
-            Descriptor {
-                platform: Some(platform),
-                ..descriptor
-            }
+        let platforms = ["linux/amd64", "linux/arm64/v8", "linux/arm"].map(|text| text.parse().expect("a platform"));
+        let image = CachedImage {
+            name: "docker.io/a/b:1".parse().expect("a name"),
+            digest: digest.clone(),
+            platforms: platforms.into(),
         };
-        let unknown = Platform {
-            os: "unknown".into(),
-            ..Platform::linux("unknown")
-        };
-        let attestation = Descriptor {
-            platform: Some(unknown),
-            ..entry("", "")
-        };
-        let index = Index::of(vec![
-            entry("amd64", ""),
-            entry("arm64", "v8"),
-            entry("arm", ""),
-            attestation,
-        ]);
-        let found: Vec<String> = named_contexts("a/b:1", &digest, Some(&index)).into_keys().collect();
-        let expected = [
-            "context:a/b:1::linux/amd64",
-            "context:a/b:1::linux/arm/v7",
-            "context:a/b:1::linux/arm64",
-        ];
-        assert_eq!(found, expected);
-        let manifest = named_contexts("a/b:1", &digest, None);
-        let expected = ("context:a/b:1".to_owned(), format!("oci-layout://lkpkg-cache@{digest}"));
-        assert_eq!(manifest.into_iter().next(), Some(expected));
+        let value = format!("oci-layout://lkpkg-cache@{digest}");
+        let expected = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
+        let expected = expected.map(|platform| (format!("context:a/b:1::{platform}"), value.clone()));
+        assert_eq!(named_contexts(&image).collect::<Vec<_>>(), expected);
     }
 }

@@ -19,7 +19,7 @@ mod status;
 
 pub use error::BuildError;
 pub use failure::{Failure, FailureKind, Location};
-pub use request::{BuildRequest, BuildWarning, Built};
+pub use request::{BuildRequest, BuildWarning, Built, CachedImage};
 pub use secret::{SecretFrom, SecretSource};
 pub use ssh::SshSource;
 
@@ -61,16 +61,16 @@ async fn work(
 ) -> Result<Built, BuildError> {
     let mut client = ControlClient::new(endpoint.channel.clone()).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let ready = async {
-        let prepared = prepare::prepare(request, content.clone()).await?;
+        let services = prepare::prepare(request, content.clone())?;
         let shared_key = identifier::shared_key(&request.context);
-        let session = Session::open(&mut client, identifier::random(), &shared_key, prepared.services);
+        let session = Session::open(&mut client, identifier::random(), &shared_key, services);
         let session = session
             .await
             .map_err(|status| solve::lost_or_refused(endpoint, &status))?;
-        Ok::<_, BuildError>((session, prepared.contexts))
+        Ok::<_, BuildError>(session)
     };
     // What comes before the session has nothing to clean up and can be dropped where it is.
-    let (session, contexts) = tokio::select! {
+    let session = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(BuildError::Cancelled),
         ready = ready => ready?,
@@ -84,7 +84,7 @@ async fn work(
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(BuildError::Cancelled),
-        result = solve.run(attributes::frontend(request, contexts), events) => result,
+        result = solve.run(attributes::frontend(request), events) => result,
     };
     let failure = session.failure.clone();
     session.close().await;

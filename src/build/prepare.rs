@@ -1,48 +1,28 @@
 //! A request → what the session serves. What can be seen to fail is said here, before BuildKit is bothered.
 
-use super::attributes;
 use super::filesync::{FileSyncService, Tree};
 use super::session::Services;
 use super::{BuildError, BuildRequest};
-use crate::content::{Content, ContentError};
-use crate::oci::{Digest, Index};
-use std::collections::BTreeMap;
+use crate::content::Content;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::AsyncReadExt;
 
 /// The names under which the frontend asks for the two directories; here they are the same tree.
 const TREES: [&str; 2] = ["context", "dockerfile"];
-/// The largest index that is read; registries take manifests of 4 MiB.
-const INDEX_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a solve needs.
-pub struct Prepared {
-    /// For the session.
-    pub services: Services,
-    /// Attributes of the cached images.
-    pub contexts: BTreeMap<String, String>,
-}
-
-/// Checks the request, and looks at the context and at the cached images.
-pub async fn prepare(request: &BuildRequest, content: Arc<dyn Content>) -> Result<Prepared, BuildError> {
+/// Checks the request, and looks at the context.
+pub fn prepare(request: &BuildRequest, content: Arc<dyn Content>) -> Result<Services, BuildError> {
     check(request)?;
-    let mut contexts = BTreeMap::new();
-    for (name, digest) in &request.cached_images {
-        let index = index(&*content, digest).await?;
-        contexts.extend(attributes::named_contexts(name, digest, index.as_ref()));
-    }
     let tree = Tree::new(request.context.clone(), request.extra_sources.clone());
     let tree = Arc::new(tree.map_err(|error| context_error(&request.context, error.to_string()))?);
     let trees = TREES.map(|name| (name.to_owned(), tree.clone()));
-    let services = Services {
+    Ok(Services {
         files: FileSyncService::new(trees.into()),
         content,
         credentials: request.credentials.clone(),
         secrets: request.secrets.clone(),
         ssh: request.ssh.clone(),
-    };
-    Ok(Prepared { services, contexts })
+    })
 }
 
 fn context_error(path: &Path, reason: String) -> BuildError {
@@ -105,28 +85,4 @@ fn dockerfile(request: &BuildRequest) -> Result<(), BuildError> {
         return Ok(());
     }
     Err(context_error(&path, "there is no such Dockerfile".into()))
-}
-
-/// The index under `digest`, or `None` when a manifest is there.
-async fn index(content: &dyn Content, digest: &Digest) -> Result<Option<Index>, BuildError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-        BuildError::Content(ContentError::Failed {
-            doing: format!("cannot read the cached image {digest}"),
-            source,
-        })
-    };
-    let mut bytes = Vec::new();
-    let reader = content.read(digest, 0).await?;
-    reader
-        .take(INDEX_MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .await
-        .map_err(|error| failed(error.into()))?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
-    if value.get("manifests").is_none() {
-        return Ok(None);
-    }
-    Ok(Some(
-        serde_json::from_value(value).map_err(|error| failed(error.into()))?,
-    ))
 }

@@ -3,7 +3,7 @@
 use super::{SecretSource, SshSource};
 use crate::event::Step;
 use crate::oci::credentials::CredentialSource;
-use crate::oci::{Descriptor, Digest, Platform};
+use crate::oci::{Descriptor, Digest, Platform, Reference};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -34,13 +34,23 @@ pub struct BuildRequest {
     pub secrets: Vec<SecretSource>,
     /// SSH agents that RUN can mount.
     pub ssh: Vec<SshSource>,
-    /// Images that are read from the content instead of a registry: name as FROM has it, its ARGs expanded → digest of
-    /// its index or manifest.
-    pub cached_images: BTreeMap<String, Digest>,
+    /// Images that are read from the content instead of a registry.
+    pub cached_images: Vec<CachedImage>,
     /// What registries are shown.
     pub credentials: CredentialSource,
     /// Full name with tag; BuildKit shows it and writes it nowhere.
     pub name: String,
+}
+
+/// An image that a Dockerfile names and that the content holds.
+#[derive(Clone, Debug)]
+pub struct CachedImage {
+    /// Its name in the Dockerfile, ARGs expanded.
+    pub name: Reference,
+    /// Digest of its index or manifest.
+    pub digest: Digest,
+    /// The platforms for which it is wholly there; others are left to BuildKit, which pulls them.
+    pub platforms: Vec<Platform>,
 }
 
 /// What a build has made.

@@ -111,7 +111,11 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Identity(error) => Self::new(exit_code(error.exit_code()), error.to_string()),
             OrchestratorError::Plan(error) => error.into(),
             OrchestratorError::Builder(error) => error.into(),
-            OrchestratorError::Build(error) => error.into(),
+            OrchestratorError::Build {
+                tag,
+                has_network,
+                source,
+            } => build_failure(&tag, has_network, source),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
@@ -201,6 +205,30 @@ impl From<BuildError> for Failure {
             failure.with_hint(hint)
         }
     }
+}
+
+/// Name of the scanner image that BuildKit takes by itself.
+const DEFAULT_SCANNER: &str = "docker/buildkit-syft-scanner";
+
+/// With the package that failed, and with what a RUN step that fails wants most often.
+fn build_failure(tag: &str, has_network: bool, error: BuildError) -> Failure {
+    let is_run = matches!(&error, BuildError::Failed(failure) if failure.kind == FailureKind::Run);
+    let mut failure = Failure::from(error);
+    if failure.message.contains(DEFAULT_SCANNER) {
+        failure.hint =
+            "the image of the SBoM scanner cannot be pulled: name another with --sbom-scanner IMAGE, or make no SBoM \
+                        with --sbom-scanner=false"
+                .to_owned();
+    }
+    failure.message = format!("failed to build {tag}: {}", failure.message);
+    if is_run && failure.hint.is_empty() {
+        failure.hint = match has_network {
+            true => "the log of the step is above; mend the command and build again".to_owned(),
+            false => "the log of the step is above; if the command needs the network, set `network: true` in build.yml"
+                .to_owned(),
+        };
+    }
+    failure
 }
 
 fn build_code(kind: FailureKind) -> ExitCode {

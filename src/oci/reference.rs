@@ -72,6 +72,29 @@ impl Reference {
         }
     }
 
+    /// The name as Docker shows it: without `docker.io/`, `library/` and `:latest` (distribution/reference's familiar
+    /// string). BuildKit's frontend looks named contexts up by it.
+    pub fn familiar(&self) -> String {
+        let mut familiar = match self.registry.as_str() {
+            "docker.io" | "index.docker.io" => {
+                // `library/a/b` keeps its `library`: without it, it would be another image.
+                let short = self
+                    .repository
+                    .strip_prefix("library/")
+                    .filter(|rest| !rest.contains('/'));
+                short.unwrap_or(&self.repository).to_owned()
+            }
+            _ => self.locator(),
+        };
+        if let Some(tag) = self.tag().filter(|tag| *tag != "latest" || self.digest.is_some()) {
+            familiar.push_str(&format!(":{tag}"));
+        }
+        if let Some(digest) = &self.digest {
+            familiar.push_str(&format!("@{digest}"));
+        }
+        familiar
+    }
+
     /// The same image under another tag; a digest is dropped.
     pub fn with_tag(&self, tag: &str) -> Self {
         Self {
@@ -297,6 +320,24 @@ mod tests {
             (format!("docker.io/a/{}", "x".repeat(244)), false),
         ] {
             assert_eq!(text.parse::<Reference>().is_ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn familiar_names_are_dockers() {
+        let pinned = format!("busybox:1.37@{}", Digest::of(b""));
+        for (written, expected) in [
+            ("busybox", "busybox"),
+            ("busybox:latest", "busybox"),
+            ("docker.io/library/busybox:1.37", "busybox:1.37"),
+            ("linuxkit/alpine:abc", "linuxkit/alpine:abc"),
+            ("docker.io/linuxkit/alpine", "linuxkit/alpine"),
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+            ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
+            ("ghcr.io/a/b", "ghcr.io/a/b"),
+            (&pinned, &pinned),
+        ] {
+            assert_eq!(written.parse::<Reference>().expect("a name").familiar(), expected);
         }
     }
 

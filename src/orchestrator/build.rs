@@ -163,6 +163,8 @@ impl Run {
         let outcome = match &result {
             Ok(digest) => Outcome::Built(digest.clone()),
             Err(error) if error.is_cancelled() => Outcome::Cancelled,
+            // The step's name stands before it already.
+            Err(OrchestratorError::Build { source, .. }) => Outcome::Failed(source.to_string()),
             Err(error) => Outcome::Failed(error.to_string()),
         };
         self.events

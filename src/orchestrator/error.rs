@@ -23,9 +23,16 @@ pub enum OrchestratorError {
     /// No BuildKit.
     #[error(transparent)]
     Builder(#[from] BuilderError),
-    /// The build failed.
-    #[error(transparent)]
-    Build(#[from] BuildError),
+    /// The build of a package failed.
+    #[error("failed to build {tag}: {source}")]
+    Build {
+        /// `org/image:tag`.
+        tag: String,
+        /// Whether its RUN steps had the network.
+        has_network: bool,
+        /// Why.
+        source: BuildError,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -46,7 +53,10 @@ impl OrchestratorError {
         matches!(
             self,
             Self::Cancelled
-                | Self::Build(BuildError::Cancelled)
+                | Self::Build {
+                    source: BuildError::Cancelled,
+                    ..
+                }
                 | Self::Builder(BuilderError::Cancelled)
                 | Self::Store(StoreError::Cancelled)
         )

@@ -1,14 +1,12 @@
 //! One package: what BuildKit is asked, and what becomes of its answer.
 
 use super::{BuildOptions, OrchestratorError, Prepared, labels};
-use crate::build::{self, BuildRequest};
+use crate::build::{self, BuildRequest, CachedImage};
 use crate::builder::Endpoint;
-use crate::content::Source as _;
 use crate::event::{CancellationToken, Events, Step};
-use crate::oci::{Descriptor, Digest, Platform, Reference};
+use crate::oci::{Descriptor, Platform, Reference};
 use crate::package::dockerfile::Kind;
 use crate::store::Store;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Builds `platforms` of a package on one endpoint, in one solve, and files the result in the store.
@@ -22,9 +20,9 @@ pub(super) async fn solve(
     cancel: &CancellationToken,
 ) -> Result<Descriptor, OrchestratorError> {
     let cached_images = if options.ignore_cached {
-        BTreeMap::new()
+        Vec::new()
     } else {
-        cached_images(one, store).await?
+        cached_images(one, store)?
     };
     let request = BuildRequest {
         step: Step::from(one.identity.tag.as_str()),
@@ -48,19 +46,30 @@ pub(super) async fn solve(
         credentials: options.credentials.clone(),
         name: one.identity.reference.store_name(),
     };
-    let built = build::build(endpoint, &request, Arc::clone(store) as _, events, cancel).await?;
+    let built = build::build(endpoint, &request, Arc::clone(store) as _, events, cancel).await;
+    let built = built.map_err(|source| OrchestratorError::Build {
+        tag: one.identity.tag.clone(),
+        has_network: one.package.has_network,
+        source,
+    })?;
     Ok(store.merge_platforms(&one.identity.reference, &built.index).await?)
 }
 
 /// Images that the Dockerfile reads from and that the store holds.
-async fn cached_images(one: &Prepared, store: &Store) -> Result<BTreeMap<String, Digest>, OrchestratorError> {
-    let mut found = BTreeMap::new();
+fn cached_images(one: &Prepared, store: &Store) -> Result<Vec<CachedImage>, OrchestratorError> {
+    let view = store.view()?;
+    let mut found = Vec::new();
     for image in one.images.iter().filter(|image| image.kind != Kind::Syntax) {
-        let Ok(reference) = image.name.parse::<Reference>() else {
+        let Ok(name) = image.name.parse::<Reference>() else {
             continue;
         };
-        if let Some(descriptor) = store.resolve(&reference.store_name()).await? {
-            found.insert(image.name.clone(), descriptor.digest);
+        if let Some(descriptor) = view.find(&name)? {
+            let platforms = view.complete_platforms(&descriptor)?;
+            found.push(CachedImage {
+                name,
+                digest: descriptor.digest,
+                platforms,
+            });
         }
     }
     Ok(found)

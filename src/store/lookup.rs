@@ -151,8 +151,8 @@ impl View<'_> {
             .map_or(Ok(Vec::new()), |root| self.complete_platforms(root))
     }
 
-    /// [`Self::platforms_of`] for an entry that may have no name.
-    pub(super) fn complete_platforms(&self, root: &Descriptor) -> Result<Vec<Platform>, StoreError> {
+    /// [`Self::platforms_of`] for content that may have no name.
+    pub fn complete_platforms(&self, root: &Descriptor) -> Result<Vec<Platform>, StoreError> {
         let Some(mut index) = self.inner.index_of(root)? else {
             return Ok(Vec::new());
         };

@@ -8,7 +8,9 @@ mod registry;
 mod results;
 
 use crate::servers::server;
-use lkpkg::build::{BuildError, BuildRequest, Built, Failure, FailureKind, SecretFrom, SecretSource, SshSource, build};
+use lkpkg::build::{
+    BuildError, BuildRequest, Built, CachedImage, Failure, FailureKind, SecretFrom, SecretSource, SshSource, build,
+};
 use lkpkg::builder::Endpoint;
 use lkpkg::content::Content;
 use lkpkg::event::{CancellationToken, Event, Events};
@@ -53,7 +55,7 @@ impl Package {
             sbom: None,
             secrets: Vec::new(),
             ssh: Vec::new(),
-            cached_images: BTreeMap::new(),
+            cached_images: Vec::new(),
             credentials: CredentialSource::given(BTreeMap::new()),
             name: "docker.io/test/x:1".into(),
         };

@@ -109,7 +109,7 @@ async fn warnings_of_the_frontend_arrive() {
 }
 
 /// An image in the content, that no registry has: one layer with the file `marker`.
-fn cached_image(content: &Memory, architectures: &[&str]) -> Digest {
+fn cached_image(content: &Memory, name: &str, architectures: &[&str]) -> CachedImage {
     let manifests = architectures.iter().map(|architecture| {
         let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
         let mut header = tar::Header::new_gnu();
@@ -140,7 +140,14 @@ fn cached_image(content: &Memory, architectures: &[&str]) -> Digest {
         entry
     });
     let index = Index::of(manifests.collect());
-    content.add(serde_json::to_vec(&index).expect("writes"))
+    CachedImage {
+        name: name.parse().expect("a name"),
+        digest: content.add(serde_json::to_vec(&index).expect("writes")),
+        platforms: architectures
+            .iter()
+            .map(|architecture| Platform::linux(architecture))
+            .collect(),
+    }
 }
 
 #[tokio::test]
@@ -154,7 +161,7 @@ async fn cached_images_need_no_registry() {
         let mut package = Package::new(&format!("FROM {written} AS one\nCOPY x /x\n")).file("x", &unique());
         package.request.platforms = ["amd64", "s390x"].map(Platform::linux).into();
         let content = Arc::new(Memory::default());
-        package.request.cached_images = [(known.to_owned(), cached_image(&content, &["amd64", "s390x"]))].into();
+        package.request.cached_images = vec![cached_image(&content, known, &["amd64", "s390x"])];
         let outcome = package.build(&endpoint, content.clone()).await;
         let index = content.index(&outcome.index().digest);
         for entry in &index.manifests {
@@ -163,8 +170,6 @@ async fn cached_images_need_no_registry() {
             assert_eq!(files.get("marker"), Some(&architecture.into_bytes()));
             assert_eq!(configuration["config"]["Env"][0].as_str(), Some("FROM_CACHE=yes"));
         }
-        // Configurations are read before the build; the layers were in the content and did not travel back.
-        assert!(content.count(&content.read) > 0);
     }
 }
 
@@ -173,7 +178,7 @@ async fn a_platform_that_is_not_cached_comes_from_the_registry() {
     let Some(endpoint) = buildkit().await else { return };
     let mut package = Package::new(&format!("{BASE}COPY x /x\n")).file("x", &unique());
     let content = Arc::new(Memory::default());
-    package.request.cached_images = [("busybox:1.37".to_owned(), cached_image(&content, &["s390x"]))].into();
+    package.request.cached_images = vec![cached_image(&content, "busybox:1.37", &["s390x"])];
     let outcome = package.build(&endpoint, content.clone()).await;
     let index = content.index(&outcome.index().digest);
     let (_, _, files) = content.image(&index.manifests[0]);
