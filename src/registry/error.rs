@@ -164,13 +164,12 @@ impl RegistryError {
 /// Whether a certificate was refused: trying again will not mend it.
 fn is_untrusted(error: &reqwest::Error) -> bool {
     let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.any(|cause| {
+    causes.any(|mut cause| {
         // An I/O error is not the cause of what it wraps: it stands for it.
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let found = match wrapped {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => cause.downcast_ref::<rustls::Error>(),
-        };
+        while let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()) {
+            cause = inner;
+        }
+        let found = cause.downcast_ref::<rustls::Error>();
         matches!(found, Some(rustls::Error::InvalidCertificate(_)))
     })
 }
