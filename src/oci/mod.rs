@@ -7,6 +7,7 @@ pub mod credentials;
 mod descriptor;
 mod digest;
 pub mod media_type;
+pub mod merge;
 mod platform;
 mod reference;
 

@@ -232,7 +232,7 @@ impl Sink for Store {
                 });
             }
             inner.update_index(|index| {
-                super::merge::set_name(index, &name, &descriptor);
+                super::names::set_name(index, &name, &descriptor);
                 Ok(())
             })
         })

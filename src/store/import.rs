@@ -7,7 +7,7 @@
 use super::blobs::{CHUNK_BYTES, Stoppable};
 use super::export::decompress;
 use super::layout::{LAYOUT_BYTES_MAX, LAYOUT_VERSION, layout_version, parse_index};
-use super::{Inner, Store, StoreError, merge};
+use super::{Inner, Store, StoreError, names};
 use crate::content::DOCUMENT_BYTES_MAX;
 use crate::event::CancellationToken;
 use crate::oci::{Descriptor, Digest, Hasher, Index, Reference, annotation, expand};
@@ -289,7 +289,7 @@ impl<'a> Import<'a> {
         images.sort_by(|a, b| a.0.cmp(&b.0));
         self.store.update_index(|layout| {
             for (name, descriptor) in &images {
-                merge::set_name(layout, name, descriptor);
+                names::set_name(layout, name, descriptor);
             }
             Ok(())
         })?;

@@ -1,7 +1,8 @@
 //! Finding images by name and platform. [`View`] is `index.json` as it was at one moment.
 
-use super::{Inner, Store, StoreError, merge};
+use super::{Inner, Store, StoreError};
 use crate::content::Document;
+use crate::oci::merge;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media_type};
 use serde::Deserialize;
 

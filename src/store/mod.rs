@@ -12,7 +12,7 @@ mod import;
 mod layout;
 mod listing;
 mod lookup;
-mod merge;
+mod names;
 mod platforms;
 mod remove;
 mod verify;
@@ -25,7 +25,6 @@ pub use export::{ExportFormat, ExportOptions};
 pub use import::{ImportOptions, Imported};
 pub use listing::{DiskUsage, ImageUsage, StoredImage};
 pub use lookup::View;
-pub use merge::{for_platform, merge_indexes};
 pub use remove::Removal;
 pub use verify::{Problem, ProblemKind, Verification};
 

@@ -1,6 +1,7 @@
 //! Filing what BuildKit built under the names that linuxkit uses: `name:tag` and, a platform each, `name:tag-arch`.
 
-use super::{Inner, Store, StoreError, merge};
+use super::{Inner, Store, StoreError, names};
+use crate::oci::merge;
 use crate::oci::{Descriptor, Index, Reference, media_type};
 
 impl Store {
@@ -41,10 +42,10 @@ impl Inner {
             for platform in &platforms {
                 let part = self.put_index(&merge::for_platform(&merged, platform))?;
                 let name = reference.with_architecture(&platform.architecture).store_name();
-                merge::set_name(layout, &name, &part);
+                names::set_name(layout, &name, &part);
             }
             let whole = self.put_index(&merged)?;
-            merge::set_name(layout, &name, &whole);
+            names::set_name(layout, &name, &whole);
             Ok(whole)
         })
     }

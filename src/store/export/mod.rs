@@ -7,9 +7,10 @@ mod layout;
 pub(super) use filesystem::decompress;
 
 use super::blobs::{CHUNK_BYTES, Stoppable};
-use super::{Inner, Store, StoreError, merge};
+use super::{Inner, Store, StoreError};
 use crate::content::Document;
 use crate::event::CancellationToken;
+use crate::oci::merge;
 use crate::oci::{Descriptor, Manifest, Platform, Reference};
 use std::io::{self, BufWriter, Write};
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Merging as tables, and what must hold for any index.
 
 use super::*;
-use crate::oci::{Digest, media_type};
+use crate::oci::{Digest, annotation, media_type};
 use proptest::prelude::*;
 
 /// `arm64=3` is the image 3 for linux/arm64, `?3=4` the attestation 4 of the image 3, `x=5` something else.
@@ -50,6 +50,9 @@ fn images_are_replaced_and_attestations_follow_them() {
     check("amd64=1 arm64=2 ?1=11 ?2=12", "", "amd64=1 ?1=11 arm64=2 ?2=12");
     check("arm64/v8=2", "arm64=3", "arm64=3");
     check("arm/v6=1", "arm/v6=2 arm/v7=3", "arm/v6=2 arm/v7=3");
+    check("arm/v6=1 arm/v7=2", "arm/v6=3", "arm/v6=3 arm/v7=2");
+    check("arm=1", "arm/v7=2", "arm/v7=2");
+    check("amd64=1 ?1=11", "amd64/v3=2", "amd64=1 ?1=11 amd64/v3=2");
     // What is neither is kept, at the end.
     check("x=9 s390x=1", "amd64=2", "amd64=2 s390x=1 x=9");
     // An attestation of nothing is dropped.
@@ -72,21 +75,6 @@ fn a_docker_manifest_list_becomes_an_index() {
         ..index("amd64=1")
     };
     assert_eq!(merge_indexes(&list, &index("arm64=2")).media_type, media_type::INDEX);
-}
-
-#[test]
-fn a_name_is_there_once_and_foreign_entries_stay() {
-    let mut layout = Index::of(Vec::new());
-    let mut foreign = entry("amd64=7");
-    foreign.annotations.insert("their".into(), "own".into());
-    layout.manifests.push(foreign.clone());
-    set_name(&mut layout, "docker.io/b:1", &entry("x=1"));
-    set_name(&mut layout, "docker.io/a:1", &entry("x=2"));
-    set_name(&mut layout, "docker.io/b:1", &entry("x=3"));
-    let names: Vec<_> = layout.manifests.iter().map(Descriptor::ref_name).collect();
-    assert_eq!(names, [Some("docker.io/a:1"), Some("docker.io/b:1"), None]);
-    assert_eq!(layout.manifests[1].digest, entry("x=3").digest);
-    assert_eq!(layout.manifests[2], foreign);
 }
 
 const ARCHITECTURES: [&str; 4] = ["amd64", "arm64", "riscv64", "s390x"];

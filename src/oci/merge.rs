@@ -1,27 +1,16 @@
-//! Which entries an index has after something was added. Pure: values in, values out, always in the same order.
+//! Which entries an index has after another was merged into it: [`merge_indexes`]. Pure: values in, values out, always in
+//! the same order. The local store and registries merge by the same rules.
 
-use crate::oci::{Descriptor, Index, Platform, annotation};
+use super::{Descriptor, Index, Platform};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Lets `name` point at `descriptor` in the `index.json` of a layout. Other entries, known or foreign, stay as they are.
-/// Entries are sorted by name, so that builds that end in another order leave the same file.
-pub(super) fn set_name(index: &mut Index, name: &str, descriptor: &Descriptor) {
-    let mut entry = descriptor.clone();
-    entry
-        .annotations
-        .insert(annotation::REF_NAME.to_owned(), name.to_owned());
-    index.manifests.retain(|known| known.ref_name() != Some(name));
-    index.manifests.push(entry);
-    index
-        .manifests
-        .sort_by(|a, b| (a.ref_name().is_none(), a.ref_name()).cmp(&(b.ref_name().is_none(), b.ref_name())));
-}
 
 /// Adds the images of `new` and their attestations to `existing`.
 ///
-/// An image of `existing` gives way when `new` has one for the same operating system and architecture; the variant does
-/// not count, as in linuxkit. Attestations of images that are gone go too. Nothing is listed twice. The order depends on
-/// the entries only: images by platform, each followed by its attestations, then whatever else there is.
+/// An image of `existing` gives way when `new` has one for the same platform. A variant that an architecture has anyhow
+/// (`v8` of arm64) is none; other variants are platforms of their own, so that none is lost. Attestations of images that
+/// are gone go too. Nothing is listed twice. The order depends on the entries only: images by platform, each followed by
+/// its attestations, then whatever else there is. The result is an OCI index, also where `existing` is a Docker manifest
+/// list; the entries themselves are not touched.
 pub fn merge_indexes(existing: &Index, new: &Index) -> Index {
     let replaced: BTreeSet<_> = new.manifests.iter().filter_map(image_key).collect();
     let kept = existing
@@ -49,7 +38,7 @@ pub fn for_platform(index: &Index, platform: &Platform) -> Index {
 }
 
 /// The platforms an index has images for, sorted, each operating system and architecture once.
-pub(super) fn platforms(index: &Index) -> Vec<Platform> {
+pub fn platforms(index: &Index) -> Vec<Platform> {
     let mut platforms: Vec<Platform> = index.manifests.iter().filter_map(image_platform).cloned().collect();
     platforms.sort();
     platforms.dedup_by(|a, b| a.matches(b));
@@ -57,7 +46,7 @@ pub(super) fn platforms(index: &Index) -> Vec<Platform> {
 }
 
 /// The platform of an entry that is an image and no attestation.
-pub(super) fn image_platform(entry: &Descriptor) -> Option<&Platform> {
+pub fn image_platform(entry: &Descriptor) -> Option<&Platform> {
     entry
         .platform
         .as_ref()
@@ -65,8 +54,16 @@ pub(super) fn image_platform(entry: &Descriptor) -> Option<&Platform> {
 }
 
 /// What must be there only once. The version tells Windows images apart; Linux images have none.
-fn image_key(entry: &Descriptor) -> Option<(&str, &str, &str)> {
-    image_platform(entry).map(|p| (p.os.as_str(), p.architecture.as_str(), p.os_version.as_str()))
+fn image_key(entry: &Descriptor) -> Option<[&str; 4]> {
+    image_platform(entry).map(|p| [&p.os, &p.architecture, variant(p), &p.os_version].map(AsRef::as_ref))
+}
+
+/// The variant, unless it is the one that is meant where none is given (containerd's platforms.Normalize).
+fn variant(platform: &Platform) -> &str {
+    match (platform.architecture.as_str(), platform.variant.as_str()) {
+        ("arm64", "v8") | ("arm", "v7") | ("amd64", "v1") => "",
+        (_, variant) => variant,
+    }
 }
 
 fn in_order<'a>(entries: impl Iterator<Item = &'a Descriptor>) -> Vec<Descriptor> {

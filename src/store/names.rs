@@ -1,0 +1,42 @@
+//! Names in the `index.json` of a layout. Pure: values in, values out, always in the same order.
+
+use crate::oci::{Descriptor, Index, annotation};
+
+/// Lets `name` point at `descriptor` in the `index.json` of a layout. Other entries, known or foreign, stay as they are.
+/// Entries are sorted by name, so that builds that end in another order leave the same file.
+pub(super) fn set_name(index: &mut Index, name: &str, descriptor: &Descriptor) {
+    let mut entry = descriptor.clone();
+    entry
+        .annotations
+        .insert(annotation::REF_NAME.to_owned(), name.to_owned());
+    index.manifests.retain(|known| known.ref_name() != Some(name));
+    index.manifests.push(entry);
+    index
+        .manifests
+        .sort_by(|a, b| (a.ref_name().is_none(), a.ref_name()).cmp(&(b.ref_name().is_none(), b.ref_name())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::media_type;
+
+    fn entry(text: &str) -> Descriptor {
+        Descriptor::of(media_type::MANIFEST, text.as_bytes())
+    }
+
+    #[test]
+    fn a_name_is_there_once_and_foreign_entries_stay() {
+        let mut layout = Index::of(Vec::new());
+        let mut foreign = entry("7");
+        foreign.annotations.insert("their".into(), "own".into());
+        layout.manifests.push(foreign.clone());
+        set_name(&mut layout, "docker.io/b:1", &entry("1"));
+        set_name(&mut layout, "docker.io/a:1", &entry("2"));
+        set_name(&mut layout, "docker.io/b:1", &entry("3"));
+        let names: Vec<_> = layout.manifests.iter().map(Descriptor::ref_name).collect();
+        assert_eq!(names, [Some("docker.io/a:1"), Some("docker.io/b:1"), None]);
+        assert_eq!(layout.manifests[1].digest, entry("3").digest);
+        assert_eq!(layout.manifests[2], foreign);
+    }
+}
