@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::HeaderValue;
 use reqwest::{StatusCode, Url};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -127,12 +127,34 @@ impl Tokens {
             (Demand::Bearer { .. }, Credentials::RegistryToken(token)) => Ok(lasting(format!("Bearer {token}"))),
             (Demand::Bearer { realm, service, scope }, _) => {
                 let realm = safe_realm(&realm, audience)?;
-                let scope = scope.unwrap_or_else(|| audience.scope.to_owned());
+                let scope = match scope {
+                    Some(wanted) => scope_of(audience.scope, wanted),
+                    None => audience.scope.to_owned(),
+                };
                 let ask = Ask { realm, service, scope };
                 ask.token(clients, audience, &credentials).await.map(Some)
             }
         }
     }
+}
+
+/// What a token is asked for: what the registry says, and for writing also what we know that will be needed: otherwise
+/// the token for a HEAD would be good for nothing else.
+fn scope_of(ours: &str, wanted: String) -> String {
+    if !ours.contains("push") {
+        return wanted;
+    }
+    let mut all: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for scope in ours.split_whitespace().chain(wanted.split_whitespace()) {
+        // repository:host:5000/x:pull,push
+        let (resource, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
+        all.entry(resource).or_default().extend(actions.split(','));
+    }
+    let each = all.into_iter().map(|(resource, actions)| {
+        let actions: Vec<_> = actions.into_iter().collect();
+        format!("{resource}:{}", actions.join(","))
+    });
+    each.collect::<Vec<_>>().join(" ")
 }
 
 /// The address of the token service; credentials that came by TLS do not leave it.

@@ -11,16 +11,24 @@ use std::time::Duration;
 /// How long a connection may take to come up: beyond it a machine is gone rather than slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a registry may be silent in the middle of an answer before the request is repeated.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who connects to a host, with the certificates that are meant for it.
 pub(super) struct Clients {
-    common: reqwest::Client,
+    common: Pair,
     roots: Vec<Certificate>,
     /// Directories like `/etc/docker/certs.d`.
     directories: Vec<PathBuf>,
     /// By host; made when a host is first met.
-    own: Mutex<BTreeMap<String, reqwest::Client>>,
+    own: Mutex<BTreeMap<String, Pair>>,
+}
+
+/// A client for most requests, and one for what takes as long as it takes. For reqwest an upload is silence: its limit
+/// runs from the first byte that is sent to the first that is answered.
+#[derive(Clone)]
+struct Pair {
+    hasty: reqwest::Client,
+    patient: reqwest::Client,
 }
 
 impl Clients {
@@ -32,7 +40,7 @@ impl Clients {
             roots.extend(read_roots(path)?);
         }
         Ok(Self {
-            common: build(roots.iter().cloned(), None)?,
+            common: pair(&roots, None)?,
             roots,
             directories,
             own: Mutex::default(),
@@ -41,6 +49,15 @@ impl Clients {
 
     /// The client for an address.
     pub(super) fn of(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
+        Ok(self.pair(url)?.hasty)
+    }
+
+    /// The client for an address that has no limit of time but for connecting: the caller watches.
+    pub(super) fn patient(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
+        Ok(self.pair(url)?.patient)
+    }
+
+    fn pair(&self, url: &Url) -> Result<Pair, RegistryError> {
         let host = host(url);
         let directories = self.directories_of(&host);
         if directories.is_empty() {
@@ -56,7 +73,7 @@ impl Clients {
             roots.extend(found.0);
             identity = identity.or(found.1);
         }
-        let client = build(roots, identity)?;
+        let client = pair(&roots, identity)?;
         own.insert(host, client.clone());
         Ok(client)
     }
@@ -81,18 +98,29 @@ fn host(url: &Url) -> String {
     }
 }
 
+fn pair(roots: &[Certificate], identity: Option<Identity>) -> Result<Pair, RegistryError> {
+    let build = |limit| build(roots, identity.clone(), limit);
+    Ok(Pair {
+        hasty: build(Some(READ_TIMEOUT))?,
+        patient: build(None)?,
+    })
+}
+
 fn build(
-    roots: impl IntoIterator<Item = Certificate>,
+    roots: &[Certificate],
     identity: Option<Identity>,
+    limit: Option<Duration>,
 ) -> Result<reqwest::Client, RegistryError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("lkpkg/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
         // Redirects are followed by hand: credentials must not go to another host.
         .redirect(reqwest::redirect::Policy::none());
     for root in roots {
-        builder = builder.add_root_certificate(root);
+        builder = builder.add_root_certificate(root.clone());
+    }
+    if let Some(limit) = limit {
+        builder = builder.read_timeout(limit);
     }
     if let Some(identity) = identity {
         builder = builder.identity(identity);

@@ -1,6 +1,6 @@
 //! A blob on its way: a stream that goes on where it broke off.
 
-use super::Registry;
+use super::Repository;
 use super::error::RegistryError;
 use super::request::Ask;
 use super::response::{shown, text};
@@ -17,9 +17,7 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// A download that has begun.
 pub(super) struct Download {
-    registry: Registry,
-    host: String,
-    repository: String,
+    repository: Repository,
     path: String,
     /// The next byte that is wanted.
     offset: u64,
@@ -33,19 +31,15 @@ pub(super) struct Download {
 impl Download {
     /// Begins at `offset`. None when the blob is not there.
     pub(super) async fn begin(
-        registry: &Registry,
-        host: &str,
-        repository: &str,
+        repository: &Repository,
         path: String,
         offset: u64,
     ) -> Result<Option<Self>, RegistryError> {
-        let Some((response, skip)) = get(registry, host, repository, &path, offset).await? else {
+        let Some((response, skip)) = get(repository, &path, offset).await? else {
             return Ok(None);
         };
         Ok(Some(Self {
-            registry: registry.clone(),
-            host: host.to_owned(),
-            repository: repository.to_owned(),
+            repository: repository.clone(),
             path,
             offset,
             skip,
@@ -93,8 +87,8 @@ impl Download {
         }
         self.resumes += 1;
         self.resumed_at = self.offset;
-        tokio::time::sleep(self.registry.0.retries.pause(self.resumes)).await;
-        let again = get(&self.registry, &self.host, &self.repository, &self.path, self.offset).await?;
+        tokio::time::sleep(self.repository.registry.0.retries.pause(self.resumes)).await;
+        let again = get(&self.repository, &self.path, self.offset).await?;
         // Gone in the middle: what broke says more than that it is missing.
         (self.response, self.skip) = again.ok_or(broken)?;
         Ok(())
@@ -102,22 +96,12 @@ impl Download {
 }
 
 /// An answer, and how many of its bytes come before `offset`.
-async fn get(
-    registry: &Registry,
-    host: &str,
-    repository: &str,
-    path: &str,
-    offset: u64,
-) -> Result<Option<(Response, u64)>, RegistryError> {
+async fn get(repository: &Repository, path: &str, offset: u64) -> Result<Option<(Response, u64)>, RegistryError> {
     let ask = Ask {
-        method: Method::GET,
-        registry: host,
-        repository,
-        path: path.to_owned(),
-        accept: "",
         offset,
+        ..repository.ask(Method::GET, path.to_owned(), "")
     };
-    let Some(response) = registry.ask(&ask).await? else {
+    let Some(response) = repository.registry.ask(&ask).await? else {
         return Ok(None);
     };
     let begins = match response.status() {

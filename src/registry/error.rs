@@ -7,6 +7,7 @@ use crate::oci::credentials::CredentialError;
 use reqwest::Url;
 use std::error::Error as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a registry did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,35 @@ pub enum RegistryError {
         /// What it says it is.
         media_type: String,
     },
+    /// A manifest whose content the registry says it does not have.
+    #[error("{url} is refused: the registry does not have {}, which it needs", child.as_ref().map_or("some content".to_owned(), ToString::to_string))]
+    MissingChild {
+        /// The manifest's address.
+        url: String,
+        /// What is missing, when the registry says so.
+        child: Option<Digest>,
+    },
+    /// A tag that stands for something else and may not be moved.
+    #[error("{name} is {found} already, and is not overwritten with {wanted}")]
+    TagTaken {
+        /// The whole name.
+        name: String,
+        /// What it stands for.
+        found: Digest,
+        /// What it should have stood for.
+        wanted: Digest,
+    },
+    /// A tag that others move as fast as we do.
+    #[error("{name} was changed by somebody else each of the {rounds} times that it was written; try again")]
+    TagContested {
+        /// The whole name.
+        name: String,
+        /// How often.
+        rounds: u32,
+    },
+    /// The content that was to be sent.
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// No credentials can be had.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
@@ -129,6 +159,14 @@ impl RegistryError {
         }
     }
 
+    /// A registry that says nothing any more.
+    pub(super) fn silent(url: &Url, patience: Duration) -> Self {
+        Self::Unreachable {
+            url: shown(url),
+            reason: format!("nothing has moved for {} s", patience.as_secs()),
+        }
+    }
+
     /// Whether the same request may go well later.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -154,9 +192,12 @@ impl RegistryError {
 
     /// As the error of a [`crate::content::Source`].
     pub(super) fn into_content(self, doing: impl Into<String>) -> ContentError {
-        ContentError::Failed {
-            doing: doing.into(),
-            source: Box::new(self),
+        match self {
+            Self::Content(error) => error,
+            error => ContentError::Failed {
+                doing: doing.into(),
+                source: Box::new(error),
+            },
         }
     }
 }

@@ -1,28 +1,39 @@
-//! The distribution protocol: what is read from registries (OCI distribution specification 1.1).
+//! The distribution protocol: what is read from registries and written to them (OCI distribution specification 1.1).
 //!
 //! A [`Registry`] is one client for all registries: it knows mirrors, certificates and credentials, keeps connections and
-//! tokens. A [`Repository`] of it is a [`crate::content::Source`]. Nothing here knows packages, builds or the store.
+//! tokens, and remembers where it met which blob. A [`Repository`] of it is a [`crate::content::Source`] and a
+//! [`crate::content::Sink`]; [`push`] brings an image to it. Nothing here knows packages, builds or the store.
 
 mod auth;
+mod body;
 mod clients;
 mod download;
 mod error;
+mod manifest;
 mod mirrors;
+mod places;
+mod push;
+mod referrers;
 mod repository;
 mod request;
 mod response;
 mod retry;
+mod sink;
+mod tags;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use error::RegistryError;
 pub use mirrors::{MirrorError, Mirrors};
+pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};
 pub use repository::Repository;
 
 use crate::oci::Reference;
 use crate::oci::credentials::CredentialSource;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// How registries are reached.
@@ -52,6 +63,10 @@ struct Inner {
     secure_hosts: Mutex<BTreeSet<String>>,
     tokens: auth::Tokens,
     retries: retry::Retries,
+    /// Where content is known to be.
+    places: places::Places,
+    /// Requests that were sent, of every kind.
+    requests: AtomicU64,
 }
 
 impl Registry {
@@ -68,7 +83,15 @@ impl Registry {
             secure_hosts: Mutex::default(),
             tokens: auth::Tokens::new(settings.credentials),
             retries,
+            places: places::Places::default(),
+            requests: AtomicU64::new(0),
         })))
+    }
+
+    /// How many requests have been sent to registries and their storage, repeated ones included; those to token services
+    /// are not counted.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
     }
 
     /// The repository that an image's name speaks of.

@@ -3,27 +3,30 @@
 use super::Registry;
 use super::download::Download;
 use super::error::RegistryError;
-use super::request::Ask;
+use super::request::{Access, Ask};
 use super::response::{bounded, media_type, shown, text};
 use crate::content::{BlobReader, ContentError, DOCUMENT_BYTES_MAX, Document, Source};
 use crate::oci::{Descriptor, Digest, Index, Reference};
 use async_trait::async_trait;
 use reqwest::{Method, header};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What we can read.
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+pub(super) const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 /// The header in which registries say what they send.
-const CONTENT_DIGEST: &str = "docker-content-digest";
+pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// A repository. Manifests have another address than blobs, so it remembers which digests it has seen as manifests.
+/// Cheap to clone.
+#[derive(Clone)]
 pub struct Repository {
-    registry: Registry,
-    host: String,
-    name: String,
-    manifests: Mutex<BTreeSet<Digest>>,
+    pub(super) registry: Registry,
+    pub(super) host: String,
+    pub(super) name: String,
+    manifests: Arc<Mutex<BTreeSet<Digest>>>,
+    access: Access<'static>,
 }
 
 impl Repository {
@@ -32,22 +35,33 @@ impl Repository {
             registry,
             host: host.to_owned(),
             name: name.to_owned(),
-            manifests: Mutex::default(),
+            manifests: Arc::default(),
+            access: Access::Pull,
         }
     }
 
-    fn ask(&self, method: Method, path: String, accept: &'static str) -> Ask<'_> {
+    /// The same, for writing: what is read is read from the registry itself and not from a mirror.
+    pub(super) fn for_writing(&self) -> Self {
+        Self {
+            access: Access::Push,
+            ..self.clone()
+        }
+    }
+
+    /// Its name with a tag.
+    pub(super) fn tagged(&self, tag: &str) -> String {
+        format!("{}/{}:{tag}", self.host, self.name)
+    }
+
+    pub(super) fn ask(&self, method: Method, path: String, accept: &'static str) -> Ask<'_> {
         Ask {
-            method,
-            registry: &self.host,
-            repository: &self.name,
-            path,
             accept,
-            offset: 0,
+            access: self.access,
+            ..Ask::new(method, &self.host, &self.name, path)
         }
     }
 
-    fn remember(&self, digests: impl IntoIterator<Item = Digest>) {
+    pub(super) fn remember(&self, digests: impl IntoIterator<Item = Digest>) {
         self.manifests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -63,7 +77,7 @@ impl Repository {
 
     /// What a tag or digest stands for: by HEAD, which counts against no limit, and by GET where a registry does not
     /// tell enough that way.
-    async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
+    pub(super) async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
         let path = format!("manifests/{object}");
         match self.registry.ask(&self.ask(Method::HEAD, path, MANIFESTS)).await {
             Ok(None) => return Ok(None),
@@ -87,7 +101,7 @@ impl Repository {
 
     /// A manifest by tag or digest, with its media type; checked against `expected`, or else against what the registry
     /// says. Repeated when it breaks off.
-    async fn document(
+    pub(super) async fn document(
         &self,
         object: &str,
         expected: Option<&Digest>,
@@ -139,7 +153,10 @@ impl Repository {
 
     async fn read_blob(&self, digest: &Digest, offset: u64) -> Result<Option<BlobReader>, RegistryError> {
         let path = format!("blobs/{digest}");
-        let begun = Download::begin(&self.registry, &self.host, &self.name, path, offset).await?;
+        let begun = Download::begin(self, path, offset).await?;
+        if begun.is_some() {
+            self.registry.0.places.add(&self.host, &self.name, digest);
+        }
         Ok(begun
             .map(|download| -> BlobReader { Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))) }))
     }

@@ -1,41 +1,91 @@
 //! The one function that asks a registry for something: mirrors, tokens, redirects and repeated tries are here.
 
 use super::auth::Audience;
+use super::body::Body;
 use super::error::RegistryError;
 use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
 use super::response::{failure, media_type, seconds, shown, text};
 use super::retry::Failed;
 use super::{Inner, Registry};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 /// Redirects that are followed: registries use one, to their storage.
 const REDIRECTS: u32 = 5;
 /// The header by which Docker's and most other registries make themselves known.
 const API_VERSION: &str = "docker-distribution-api-version";
 
+/// What a request wants to be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access<'a> {
+    /// To read; a mirror may answer.
+    Pull,
+    /// To write, and to read in order to write: only the registry itself knows what it has.
+    Push,
+    /// To write what another repository of the registry has.
+    Mount(&'a str),
+}
+
 /// A request for something of a repository.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
     pub(super) registry: &'a str,
     pub(super) repository: &'a str,
     /// Below `/v2/<repository>/`.
     pub(super) path: String,
+    /// An address that the registry gave, asked instead of the path.
+    pub(super) at: Option<Url>,
+    pub(super) access: Access<'a>,
     /// Media types that are taken; empty for blobs.
     pub(super) accept: &'static str,
     /// First byte that is wanted.
     pub(super) offset: u64,
+    pub(super) body: Body<'a>,
+    /// Media type of the body; empty for none.
+    pub(super) content_type: &'a str,
+    /// Where the body begins in its blob, where only a part is sent.
+    pub(super) part_at: Option<u64>,
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// A request without a body, for reading.
+    pub(super) fn new(method: Method, registry: &'a str, repository: &'a str, path: String) -> Self {
+        Self {
+            method,
+            registry,
+            repository,
+            path,
+            at: None,
+            access: Access::Pull,
+            accept: "",
+            offset: 0,
+            body: Body::Empty,
+            content_type: "",
+            part_at: None,
+        }
+    }
+
     fn scope(&self) -> String {
-        format!("repository:{}:pull", self.repository)
+        let own = self.repository;
+        match self.access {
+            Access::Pull => format!("repository:{own}:pull"),
+            Access::Push => format!("repository:{own}:pull,push"),
+            Access::Mount(other) => format!("repository:{own}:pull,push repository:{other}:pull"),
+        }
+    }
+
+    /// Whether it changes nothing.
+    fn is_reading(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
     }
 
     /// The request for one address, on its way from redirect to redirect.
-    fn request(&self, http: &reqwest::Client, at: &Url) -> reqwest::RequestBuilder {
+    async fn request(&self, http: &reqwest::Client, at: &Url) -> Result<reqwest::RequestBuilder, RegistryError> {
         let mut request = http.request(self.method.clone(), at.clone());
         if !self.accept.is_empty() {
             request = request.header(ACCEPT, self.accept);
@@ -43,15 +93,32 @@ impl Ask<'_> {
         if self.offset > 0 {
             request = request.header(RANGE, format!("bytes={}-", self.offset));
         }
-        request
+        if !self.is_reading() {
+            let length_bytes = self.body.length_bytes();
+            request = request.header(CONTENT_LENGTH, length_bytes);
+            if !self.content_type.is_empty() {
+                request = request.header(CONTENT_TYPE, self.content_type);
+            }
+            if let Some(first) = self.part_at {
+                // Without a unit (OCI distribution specification, "Pushing a blob in chunks").
+                request = request.header(
+                    CONTENT_RANGE,
+                    format!("{first}-{}", (first + length_bytes).saturating_sub(1)),
+                );
+            }
+            request = request.body(self.body.open().await?);
+        }
+        Ok(request)
     }
 }
 
 impl Registry {
     /// Asks the mirror and then the registry itself, the latter several times when the failure may pass. None means
-    /// that it is not there (404).
+    /// that it is not there (404), where something was read.
     pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Option<Response>, RegistryError> {
-        if let Some(response) = self.0.ask_mirror(ask).await {
+        if ask.access == Access::Pull
+            && let Some(response) = self.0.ask_mirror(ask).await
+        {
             return Ok(Some(response));
         }
         let mut attempts = self.0.retries.begin();
@@ -61,6 +128,24 @@ impl Registry {
                 Err(failed) => attempts.failed(failed).await?,
             }
         }
+    }
+
+    /// [`Self::ask`] for what changes something: there is an answer, or it failed.
+    pub(super) async fn tell(&self, ask: &Ask<'_>) -> Result<Response, RegistryError> {
+        self.ask(ask).await?.ok_or_else(|| missing(ask))
+    }
+
+    /// [`Self::tell`] without another try: for parts of a blob, of which some may have arrived.
+    pub(super) async fn tell_once(&self, ask: &Ask<'_>) -> Result<Response, Failed> {
+        Ok(self.0.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
+    }
+}
+
+fn missing(ask: &Ask<'_>) -> RegistryError {
+    RegistryError::Status {
+        url: format!("{}/v2/{}/{}", ask.registry, ask.repository, ask.path),
+        status: StatusCode::NOT_FOUND.as_u16(),
+        text: String::new(),
     }
 }
 
@@ -96,8 +181,8 @@ impl Inner {
             return self.once(ask, &secure, None).await;
         }
         match self.once(ask, &plain, None).await {
-            // So do servers answer that speak TLS there.
-            Err(failed) if matches!(failed.error, RegistryError::Status { status: 400, .. }) => {
+            // So do servers answer that speak TLS there. Whoever writes has read before.
+            Err(failed) if ask.is_reading() && matches!(failed.error, RegistryError::Status { status: 400, .. }) => {
                 let found = self.once(ask, &secure, None).await;
                 match found {
                     // It does not: what it said first counts.
@@ -115,6 +200,10 @@ impl Inner {
     /// One try at one base address. A mirror is told for whom it stands in (`ns`, as containerd does).
     async fn once(&self, ask: &Ask<'_>, base: &str, stands_for: Option<&str>) -> Result<Option<Response>, Failed> {
         let mut url = address(&format!("{base}/v2/{}/{}", ask.repository, ask.path))?;
+        let own = url.origin();
+        if let Some(at) = &ask.at {
+            url = at.clone();
+        }
         if let Some(registry) = stands_for {
             url.query_pairs_mut().append_pair("ns", registry);
         }
@@ -128,10 +217,13 @@ impl Inner {
             scope: &scope,
             is_secure: url.scheme() == "https",
         };
-        let header = self.tokens.known(audience).await;
+        // Only the registry itself may be shown and may ask who we are, not the storage that it sent us to.
+        let header = match url.origin() == own {
+            true => self.tokens.known(audience).await,
+            false => None,
+        };
         let mut response = self.follow(ask, &url, header.as_ref()).await?;
-        // Only the registry itself may ask who we are, not the storage that it sent us to.
-        if response.status() == StatusCode::UNAUTHORIZED && response.url().origin() == url.origin() {
+        if response.status() == StatusCode::UNAUTHORIZED && response.url().origin() == own {
             let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
             let challenges: Vec<_> = challenges
                 .filter_map(|value| value.to_str().ok().map(str::to_owned))
@@ -143,21 +235,24 @@ impl Inner {
                 response = self.follow(ask, &url, Some(&header)).await?;
             }
         }
-        self.judge(audience, base, &url, response).await
+        let is_own = response.url().origin() == own;
+        self.judge(ask, audience, base, is_own, response).await
     }
 
     /// Sends the request and follows redirects; credentials go to the first host only.
     async fn follow(&self, ask: &Ask<'_>, first: &Url, header: Option<&HeaderValue>) -> Result<Response, Failed> {
         let mut at = first.clone();
         for _ in 0..=REDIRECTS {
-            let mut request = ask.request(&self.clients.of(&at)?, &at);
+            let http = match ask.body.is_streamed() {
+                true => self.clients.patient(&at)?,
+                false => self.clients.of(&at)?,
+            };
+            let mut request = ask.request(&http, &at).await?;
             if let Some(header) = header.filter(|_| at.origin() == first.origin()) {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            let response = request
-                .send()
-                .await
-                .map_err(|error| RegistryError::unanswered(&at, error))?;
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let response = ask.body.watch(&at, request.send()).await?;
             let location = text(&response, LOCATION.as_str()).filter(|_| response.status().is_redirection());
             let Some(location) = location else {
                 return Ok(response);
@@ -174,22 +269,24 @@ impl Inner {
 
     async fn judge(
         &self,
+        ask: &Ask<'_>,
         audience: Audience<'_>,
         base: &str,
-        url: &Url,
+        is_own: bool,
         response: Response,
     ) -> Result<Option<Response>, Failed> {
         let status = response.status();
-        let is_own = response.url().origin() == url.origin();
         match status {
             // Nothing in a registry is a web page: a login of the network, or a server that is something else.
-            status if status.is_success() && media_type(&response) == "text/html" => Err(RegistryError::NotARegistry {
-                url: shown(url),
-                found: "it answers with a web page".to_owned(),
+            status if status == StatusCode::OK && media_type(&response) == "text/html" => {
+                Err(RegistryError::NotARegistry {
+                    url: shown(response.url()),
+                    found: "it answers with a web page".to_owned(),
+                }
+                .into())
             }
-            .into()),
             status if status.is_success() => Ok(Some(response)),
-            StatusCode::NOT_FOUND => {
+            StatusCode::NOT_FOUND if ask.is_reading() => {
                 let is_known = text(&response, API_VERSION).is_some() || media_type(&response).ends_with("json");
                 if is_own && !is_known {
                     self.ensure_registry(base).await?;
@@ -219,6 +316,7 @@ impl Inner {
     /// specification, "Determining Support"): some networks answer 404 for every machine that is not there.
     async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
         let url = address(&format!("{base}/v2/"))?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let sent = self.clients.of(&url)?.get(url.clone()).send().await;
         let response = sent.map_err(|error| RegistryError::unanswered(&url, error))?;
         match response.status() {
@@ -240,7 +338,7 @@ fn address(text: &str) -> Result<Url, RegistryError> {
 }
 
 /// Where a redirect leads, when it may be followed.
-fn next_hop(at: &Url, location: &str) -> Result<Url, RegistryError> {
+pub(super) fn next_hop(at: &Url, location: &str) -> Result<Url, RegistryError> {
     let redirect = |target: String, reason| RegistryError::Redirect {
         url: shown(at),
         target,

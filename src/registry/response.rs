@@ -2,6 +2,7 @@
 
 use super::error::RegistryError;
 use super::retry::Failed;
+use crate::oci::Digest;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, Url};
 use std::time::Duration;
@@ -23,6 +24,8 @@ struct OneError {
     code: String,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    detail: serde_json::Value,
 }
 
 /// A header as text.
@@ -71,14 +74,28 @@ pub(super) async fn bounded(mut response: Response, limit_bytes: usize) -> Resul
 /// The failure that an answer is.
 pub(super) async fn failure(response: Response, with_text: bool) -> Failed {
     let (url, status, retry_after) = (shown(response.url()), response.status().as_u16(), seconds(&response));
-    let text = match with_text {
-        true => error_text(&bounded(response, ERROR_BODY_LIMIT_BYTES).await.unwrap_or_default()),
-        false => String::new(),
-    };
+    let mut text = String::new();
+    if with_text {
+        let body = bounded(response, ERROR_BODY_LIMIT_BYTES).await.unwrap_or_default();
+        if let Some(child) = missing_child(&body) {
+            return RegistryError::MissingChild { url, child }.into();
+        }
+        text = error_text(&body);
+    }
     Failed {
         error: RegistryError::Status { url, status, text },
         retry_after,
     }
+}
+
+/// Whether a registry says that a manifest points at something that it does not have, and which digest it names.
+fn missing_child(body: &[u8]) -> Option<Option<Digest>> {
+    let Errors { errors } = serde_json::from_slice(body).ok()?;
+    let one = errors.into_iter().find(|one| one.code == "MANIFEST_BLOB_UNKNOWN")?;
+    // The specification leaves the shape of `detail` open.
+    let (detail, message) = (one.detail.to_string(), one.message);
+    let words = [&detail, &message].map(|text| text.split(['"', ' ', ',']).map(str::to_owned).collect::<Vec<_>>());
+    Some(words.concat().iter().find_map(|word| word.parse().ok()))
 }
 
 /// What a registry says is wrong, on one line. Web pages say nothing.

@@ -18,6 +18,8 @@ const LAST_TRY_AFTER: Duration = Duration::from_secs(180);
 pub(super) struct Retries {
     pub(super) tries: u32,
     pub(super) first_pause: Duration,
+    /// See [`super::tags`].
+    pub(super) settle: Duration,
 }
 
 impl Default for Retries {
@@ -25,6 +27,7 @@ impl Default for Retries {
         Self {
             tries: TRIES,
             first_pause: FIRST_PAUSE,
+            settle: super::tags::SETTLE,
         }
     }
 }
@@ -70,6 +73,14 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
+    /// There was headway since the last failure: time counts anew, and with `is_new` failures do as well.
+    pub(super) fn moved(&mut self, is_new: bool) {
+        self.began = Instant::now();
+        if is_new {
+            self.failures = 0;
+        }
+    }
+
     /// Waits as long as is fit after a failure; gives it back when another try makes no sense.
     pub(super) async fn failed(&mut self, failed: Failed) -> Result<(), RegistryError> {
         self.failures += 1;

@@ -1,7 +1,9 @@
-//! Reading from a real docker-registry: open, with passwords, with tokens, with TLS of an own authority; into a store.
+//! A real docker-registry: open, with passwords, with tokens, with TLS of an own authority. Reading from it here, writing
+//! to it in `push`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod daemon;
+mod push;
 mod token;
 
 use daemon::{Bed, PASSWORD, USER};

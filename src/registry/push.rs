@@ -1,0 +1,372 @@
+//! Bringing an image to a repository: what is missing, children before parents, tags last. [`push`] is the door.
+
+use super::error::RegistryError;
+use super::manifest::index_of;
+use super::referrers::referrer_of;
+use super::tags::merged;
+use super::upload::{Arrival, Upload};
+use super::{Repository, body};
+use crate::content::{ContentError, Document, Source, read_document};
+use crate::oci::{Descriptor, Digest, Index, media_type};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many blobs travel at once: enough to hide the latency of a registry, few enough for its limits.
+const JOBS: usize = 8;
+/// How deep indexes may be nested; real ones are two levels deep.
+const DEPTH_MAX: usize = 8;
+
+/// What happens to a tag that stands for something else already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// It gets both: what it had, but for the platforms that are pushed, and what is pushed.
+    #[default]
+    Merge,
+    /// It gets what is pushed.
+    Replace,
+    /// It stays, and that is an error: for tags of releases.
+    Refuse,
+}
+
+/// How far a blob is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobState {
+    /// It is on its way; so many bytes from its beginning have been handed over. Fewer than before, when an upload broke.
+    Sending(u64),
+    /// It was in the repository.
+    Found,
+    /// Another repository of the registry had it.
+    Mounted,
+    /// It has been sent.
+    Sent,
+}
+
+/// What happens to a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushProgress {
+    /// Which.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub size_bytes: u64,
+    /// How far it is.
+    pub state: BlobState,
+}
+
+/// How an image is pushed.
+#[derive(Clone)]
+pub struct PushOptions {
+    /// How many blobs and manifests travel at once.
+    pub jobs: usize,
+    /// What happens to tags that stand for something else.
+    pub existing: Existing,
+    /// Who is told what happens to each blob; called often and must be quick.
+    pub progress: Option<Arc<dyn Fn(PushProgress) + Send + Sync>>,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            jobs: JOBS,
+            existing: Existing::default(),
+            progress: None,
+        }
+    }
+}
+
+/// What [`push`] did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pushed {
+    /// Each tag and what it stands for now, in the order in which they were given.
+    pub tags: Vec<(String, Descriptor)>,
+    /// Blobs that were sent.
+    pub sent: usize,
+    /// Their sizes, in bytes.
+    pub sent_bytes: u64,
+    /// Blobs that another repository of the registry had.
+    pub mounted: usize,
+    /// Blobs that were there. Those of manifests that were there are not counted: nobody looked.
+    pub found: usize,
+}
+
+impl Pushed {
+    fn add(mut self, descriptor: &Descriptor, arrival: Arrival) -> Self {
+        match arrival {
+            Arrival::Found => self.found += 1,
+            Arrival::Mounted => self.mounted += 1,
+            Arrival::Sent => {
+                self.sent += 1;
+                self.sent_bytes += descriptor.size;
+            }
+        }
+        self
+    }
+}
+
+/// Brings `root` (an index or a manifest) and what it points at from `source` to `repository` and lets `tags` stand for
+/// it; without tags it is there by its digest.
+///
+/// What the registry has is not sent: a tag that is right already costs one request. A manifest that is there is believed
+/// to be there with its blobs, and need not be in `source`. Dropping the call stops everything.
+pub async fn push(
+    source: &dyn Source,
+    repository: &Repository,
+    root: &Descriptor,
+    tags: &[String],
+    options: &PushOptions,
+) -> Result<Pushed, RegistryError> {
+    let (bytes, document) = read_document(source, root).await?;
+    let root = Descriptor::new(document.media_type(), root.digest.clone(), root.size);
+    let push = Push {
+        source,
+        repository: repository.for_writing(),
+        index: index_of(source, &root, &document).await?,
+        root,
+        bytes,
+        document,
+        options,
+        is_tagged: !tags.is_empty(),
+        referrers: Mutex::default(),
+    };
+    push.run(tags).await
+}
+
+struct Push<'a> {
+    source: &'a dyn Source,
+    repository: Repository,
+    root: Descriptor,
+    bytes: Bytes,
+    document: Document,
+    /// The root as an index.
+    index: Index,
+    options: &'a PushOptions,
+    is_tagged: bool,
+    /// Subjects, and what is to be listed with them because the registry does not do it.
+    referrers: Mutex<Vec<(Digest, Descriptor)>>,
+}
+
+/// What is to be sent.
+#[derive(Default)]
+struct Missing {
+    /// Parents before children, each once.
+    documents: Vec<(Descriptor, Bytes, Document)>,
+    blobs: BTreeMap<Digest, Descriptor>,
+}
+
+impl Push<'_> {
+    async fn run(&self, tags: &[String]) -> Result<Pushed, RegistryError> {
+        let mut standing = Vec::new();
+        for tag in tags {
+            standing.push(self.standing(tag).await?);
+        }
+        let mut pushed = Pushed::default();
+        if !self.is_tagged || standing.iter().any(Option::is_none) {
+            let missing = self.missing().await?;
+            pushed = self.send(missing).await?;
+        }
+        for (tag, standing) in tags.iter().zip(standing) {
+            let descriptor = match standing {
+                Some(descriptor) => descriptor,
+                None => self.name(tag).await?,
+            };
+            pushed.tags.push((tag.clone(), descriptor));
+        }
+        let referrers = std::mem::take(&mut *self.referrers.lock().unwrap_or_else(PoisonError::into_inner));
+        for (subject, referrer) in referrers {
+            self.repository.add_referrer(&subject, &referrer).await?;
+        }
+        Ok(pushed)
+    }
+
+    /// What a tag stands for, when that is right.
+    async fn standing(&self, tag: &str) -> Result<Option<Descriptor>, RegistryError> {
+        let Some(found) = self.repository.find(tag).await? else {
+            return Ok(None);
+        };
+        if found.digest == self.root.digest && (self.options.existing != Existing::Merge || self.is_index()) {
+            return Ok(Some(found));
+        }
+        match self.options.existing {
+            Existing::Replace => Ok(None),
+            Existing::Refuse => Err(self.taken(tag, found.digest)),
+            Existing::Merge => {
+                let found = self.repository.tagged_index(tag).await?;
+                let is_right = |(_, index): &(_, Index)| merged(index, &self.index).is_none();
+                Ok(found.filter(is_right).map(|(descriptor, _)| descriptor))
+            }
+        }
+    }
+
+    fn is_index(&self) -> bool {
+        self.root.media_type == media_type::INDEX
+    }
+
+    fn taken(&self, tag: &str, found: Digest) -> RegistryError {
+        RegistryError::TagTaken {
+            name: self.repository.tagged(tag),
+            found,
+            wanted: self.root.digest.clone(),
+        }
+    }
+
+    /// Lets a tag stand for the root, whose children are all there.
+    async fn name(&self, tag: &str) -> Result<Descriptor, RegistryError> {
+        if self.options.existing == Existing::Merge {
+            let first = (self.root.clone(), self.bytes.clone());
+            return self.repository.merge_into(tag, &self.index, first).await;
+        }
+        // Blobs take their time: it was free before.
+        if self.options.existing == Existing::Refuse
+            && let Some(found) = self.repository.find(tag).await?
+            && found.digest != self.root.digest
+        {
+            return Err(self.taken(tag, found.digest));
+        }
+        self.put(tag, &self.root, &self.bytes, &self.document).await?;
+        Ok(self.root.clone())
+    }
+
+    /// What the registry does not have, but for the root.
+    async fn missing(&self) -> Result<Missing, RegistryError> {
+        let mut missing = Missing::default();
+        let root = (self.root.clone(), self.bytes.clone(), self.document.clone());
+        let mut level = vec![root];
+        for _ in 0..DEPTH_MAX {
+            let mut next = BTreeMap::new();
+            for (descriptor, bytes, document) in level {
+                for child in document.children() {
+                    let place = match Document::is_type(&child.media_type) {
+                        true => &mut next,
+                        false => &mut missing.blobs,
+                    };
+                    place.insert(child.digest.clone(), child.clone());
+                }
+                // The same document can be met again further down: its place is the lowest.
+                missing
+                    .documents
+                    .retain(|(known, ..)| known.digest != descriptor.digest);
+                missing.documents.push((descriptor, bytes, document));
+            }
+            if next.is_empty() {
+                missing.documents.remove(0);
+                return Ok(missing);
+            }
+            let found = stream::iter(next.into_values()).map(|child| self.look(child));
+            let found: Vec<_> = found.buffered(self.options.jobs.max(1)).try_collect().await?;
+            level = found.into_iter().flatten().collect();
+        }
+        Err(RegistryError::Content(ContentError::Mismatch {
+            expected: self.root.digest.clone(),
+            found: format!("indexes are nested more than {DEPTH_MAX} deep"),
+        }))
+    }
+
+    /// A document, when the registry does not have it.
+    async fn look(&self, child: Descriptor) -> Result<Option<(Descriptor, Bytes, Document)>, RegistryError> {
+        if self.repository.has_manifest(&child.digest).await? {
+            return Ok(None);
+        }
+        let (bytes, document) = read_document(self.source, &child).await?;
+        Ok(Some((child, bytes, document)))
+    }
+
+    /// Sends blobs, then manifests, then the indexes that list them.
+    async fn send(&self, missing: Missing) -> Result<Pushed, RegistryError> {
+        let jobs = self.options.jobs.max(1);
+        // The largest first, so that none of them is left alone at the end.
+        let mut blobs: Vec<_> = missing.blobs.into_values().collect();
+        blobs.sort_by(|a, b| (b.size, &a.digest).cmp(&(a.size, &b.digest)));
+        let blobs = stream::iter(blobs).map(async |blob| {
+            let arrival = self.blob(&blob, false).await?;
+            Ok::<_, RegistryError>((blob, arrival))
+        });
+        let pushed = blobs
+            .buffer_unordered(jobs)
+            .try_fold(Pushed::default(), async |pushed, (blob, arrival)| {
+                Ok(pushed.add(&blob, arrival))
+            })
+            .await?;
+        let is_manifest = |(_, _, document): &(_, _, Document)| matches!(document, Document::Manifest(_));
+        let (manifests, indexes): (Vec<_>, Vec<_>) = missing.documents.into_iter().partition(is_manifest);
+        let manifests = stream::iter(manifests).map(async |document| self.document(&document).await);
+        manifests.buffer_unordered(jobs).try_collect::<()>().await?;
+        for document in indexes.iter().rev() {
+            self.document(document).await?;
+        }
+        // The root comes with its tag, unless it has none, or is to be the only one in an index.
+        let is_child = self.options.existing == Existing::Merge && matches!(self.document, Document::Manifest(_));
+        if is_child || !self.is_tagged {
+            self.put(self.root.digest.as_str(), &self.root, &self.bytes, &self.document)
+                .await?;
+        }
+        Ok(pushed)
+    }
+
+    async fn document(
+        &self,
+        (descriptor, bytes, document): &(Descriptor, Bytes, Document),
+    ) -> Result<(), RegistryError> {
+        let put = self.put(descriptor.digest.as_str(), descriptor, bytes, document).await;
+        let Err(RegistryError::MissingChild { child: Some(child), .. }) = &put else {
+            return put;
+        };
+        // The registry said that it had it, and has it not: it has been removed since, or the registry was mistaken.
+        let Some(blob) = document.children().into_iter().find(|known| known.digest == *child) else {
+            return put;
+        };
+        if Document::is_type(&blob.media_type) {
+            return put;
+        }
+        let Repository {
+            host, name, registry, ..
+        } = &self.repository;
+        registry.0.places.forget(host, name, child);
+        self.blob(blob, true).await?;
+        self.put(descriptor.digest.as_str(), descriptor, bytes, document).await
+    }
+
+    async fn put(
+        &self,
+        object: &str,
+        descriptor: &Descriptor,
+        bytes: &Bytes,
+        document: &Document,
+    ) -> Result<(), RegistryError> {
+        let is_listed = self.repository.put_manifest(object, descriptor, bytes).await?;
+        if !is_listed && let Some(referrer) = referrer_of(descriptor, document) {
+            self.referrers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(referrer);
+        }
+        Ok(())
+    }
+
+    async fn blob(&self, blob: &Descriptor, is_sure: bool) -> Result<Arrival, RegistryError> {
+        let report = self.options.progress.clone().map(|report| {
+            let (digest, size_bytes) = (blob.digest.clone(), blob.size);
+            move |state| {
+                report(PushProgress {
+                    digest: digest.clone(),
+                    size_bytes,
+                    state,
+                })
+            }
+        });
+        let listener = report
+            .clone()
+            .map(|report| -> body::Listener { Box::new(move |at| report(BlobState::Sending(at))) });
+        let arrival = Upload::new(&self.repository, self.source, blob, listener)
+            .run(is_sure)
+            .await?;
+        if let Some(report) = report {
+            report(match arrival {
+                Arrival::Found => BlobState::Found,
+                Arrival::Mounted => BlobState::Mounted,
+                Arrival::Sent => BlobState::Sent,
+            });
+        }
+        Ok(arrival)
+    }
+}

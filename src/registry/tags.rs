@@ -1,0 +1,106 @@
+//! Tags: listing them, and letting one stand for something that others may change at the same time.
+//!
+//! The protocol has no "write if it still is". So after writing, and after everybody who read before has written as well,
+//! the tag is read again; where it is not what was written, what is there now is merged and written once more.
+
+use super::Repository;
+use super::error::RegistryError;
+use crate::oci::merge::merge_indexes;
+use crate::oci::{Descriptor, Index, media_type};
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+
+/// How long after writing a tag it is read again, at least. Somebody who read it before we wrote writes within this time;
+/// the pause is longer where our own reading and writing shows that the registry is slow.
+pub(super) const SETTLE: Duration = Duration::from_millis(200);
+/// The longest such pause: nobody waits longer for a registry that is that slow.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+/// Times that a tag is written before others have it: as many as may build one image at the same time, and then some.
+const ROUNDS: u32 = 10;
+
+#[derive(serde::Deserialize)]
+struct TagList {
+    /// Go writes an empty list as `null`.
+    tags: Option<Vec<String>>,
+}
+
+impl Repository {
+    /// All tags, sorted; none where there is no such repository.
+    pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+        let mut tags = Vec::new();
+        let read = |body: &[u8]| {
+            tags.extend(serde_json::from_slice::<TagList>(body)?.tags.unwrap_or_default());
+            Ok(())
+        };
+        self.pages("tags/list", "application/json", read).await?;
+        tags.sort();
+        tags.dedup();
+        Ok(tags)
+    }
+
+    /// Lets a tag stand for `first`, or where it stands for something already, for what `change` makes of that; None from
+    /// `change`: it is right as it is.
+    ///
+    /// `change` is called again when somebody else changes the tag meanwhile. It must come to rest: what it made of
+    /// something, it leaves alone.
+    pub(super) async fn rewrite(
+        &self,
+        tag: &str,
+        first: (Descriptor, Bytes),
+        change: impl Fn(&Index) -> Option<(Descriptor, Bytes)>,
+    ) -> Result<Descriptor, RegistryError> {
+        let retries = self.registry.0.retries;
+        for round in 0..ROUNDS {
+            if round > 0 {
+                // Not in step with the others.
+                tokio::time::sleep(retries.settle.mul_f64(fastrand::f64())).await;
+            }
+            let began = Instant::now();
+            let (wanted, bytes) = match self.tagged_index(tag).await? {
+                None => first.clone(),
+                Some((descriptor, existing)) => match change(&existing) {
+                    Some(changed) => changed,
+                    None => return Ok(descriptor),
+                },
+            };
+            self.put_manifest(tag, &wanted, &bytes).await?;
+            let pause = retries.settle.max((began.elapsed() * 2).min(SETTLE_MAX));
+            tokio::time::sleep(pause).await;
+            if self.find(tag).await?.is_some_and(|found| found.digest == wanted.digest) {
+                return Ok(wanted);
+            }
+        }
+        Err(RegistryError::TagContested {
+            name: self.tagged(tag),
+            rounds: ROUNDS,
+        })
+    }
+
+    /// Adds `ours` to what a tag stands for. Where it stands for nothing, it gets `first`, which is `ours` as it was
+    /// written.
+    pub(super) async fn merge_into(
+        &self,
+        tag: &str,
+        ours: &Index,
+        first: (Descriptor, Bytes),
+    ) -> Result<Descriptor, RegistryError> {
+        let first = match first.0.media_type.as_str() {
+            media_type::INDEX => first,
+            _ => written(&merge_indexes(&Index::of(Vec::new()), ours)),
+        };
+        self.rewrite(tag, first, |existing| merged(existing, ours)).await
+    }
+}
+
+/// The two together; None when nothing is new.
+pub(super) fn merged(existing: &Index, ours: &Index) -> Option<(Descriptor, Bytes)> {
+    let merged = merge_indexes(existing, ours);
+    (merged != *existing).then(|| written(&merged))
+}
+
+/// An index as bytes.
+pub(super) fn written(index: &Index) -> (Descriptor, Bytes) {
+    // Nothing in an index can fail to be written: its maps have strings as keys.
+    let bytes = serde_json::to_vec(index).unwrap_or_default();
+    (Descriptor::of(media_type::INDEX, &bytes), bytes.into())
+}

@@ -1,0 +1,308 @@
+//! A blob on its way to a registry: looked for, mounted from another repository, or sent; an upload that breaks off goes
+//! on where the registry says it stopped.
+
+use super::Repository;
+use super::body::{Body, Listener, Meter, Part};
+use super::error::RegistryError;
+use super::repository::CONTENT_DIGEST;
+use super::request::{Access, Ask, next_hop};
+use super::response::{shown, text};
+use super::retry::Failed;
+use crate::content::Source;
+use crate::oci::{Descriptor, Digest};
+use reqwest::header::{LOCATION, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
+use std::sync::Arc;
+
+/// Bytes of a blob.
+const OCTETS: &str = "application/octet-stream";
+/// Size of a chunk, in bytes, where something on the way does not take a whole blob: proxies often have 100 MB as limit.
+const CHUNK_BYTES: u64 = 32 << 20;
+/// In which a registry says what it takes at least at once, but for the last chunk.
+const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
+/// Uploads that a registry may forget before it fails.
+const LOST_MAX: u32 = 4;
+
+/// How a blob came to be in the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It was there.
+    Found,
+    /// Another repository of the registry had it.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// What is to be there.
+pub(super) struct Upload<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) source: &'a dyn Source,
+    pub(super) descriptor: &'a Descriptor,
+    /// Whether the source can be read more than once.
+    pub(super) is_repeatable: bool,
+    meter: Arc<Meter>,
+}
+
+/// An upload that a registry has opened.
+struct Session {
+    location: Url,
+    /// What it has.
+    offset: u64,
+    /// Whether it broke off before.
+    is_resumed: bool,
+    chunk_min_bytes: u64,
+}
+
+impl<'a> Upload<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        source: &'a dyn Source,
+        descriptor: &'a Descriptor,
+        listener: Option<Listener>,
+    ) -> Self {
+        Self {
+            repository,
+            source,
+            descriptor,
+            is_repeatable: true,
+            meter: Arc::new(Meter::new(listener)),
+        }
+    }
+
+    /// Sees to it that the repository has the blob. With `is_sure`, it is known not to be there.
+    pub(super) async fn run(&self, is_sure: bool) -> Result<Arrival, RegistryError> {
+        let Repository { host, name, .. } = self.repository;
+        let (digest, places) = (&self.descriptor.digest, &self.repository.registry.0.places);
+        if !is_sure && self.repository.has_blob(digest).await? {
+            return Ok(Arrival::Found);
+        }
+        // Whoever sends it to another repository just now: it can be mounted from there then.
+        let _turn = places.turn(host, digest).await;
+        if !is_sure && places.has(host, name, digest) {
+            return Ok(Arrival::Found);
+        }
+        let other = places.elsewhere(host, name, digest);
+        let arrival = self.bring(other.as_deref()).await?;
+        places.add(host, name, digest);
+        Ok(arrival)
+    }
+
+    async fn bring(&self, other: Option<&str>) -> Result<Arrival, RegistryError> {
+        let Some(mut session) = self.begin(other).await? else {
+            return Ok(Arrival::Mounted);
+        };
+        let mut attempts = self.repository.registry.0.retries.begin();
+        let (mut lost, mut moved, mut confirmed, mut is_chunked) = (0, 0, 0, false);
+        loop {
+            let Err(failed) = self.send(&mut session, is_chunked).await else {
+                return Ok(Arrival::Sent);
+            };
+            let status = match failed.error {
+                RegistryError::Status { status, .. } => status,
+                _ => 0,
+            };
+            if !self.is_repeatable {
+                return Err(failed.error);
+            }
+            if self.meter.moved() > moved {
+                attempts.moved(session.offset > confirmed);
+                (moved, confirmed) = (self.meter.moved(), confirmed.max(session.offset));
+            }
+            match status {
+                413 if !is_chunked => {
+                    is_chunked = true;
+                    session.offset = 0;
+                }
+                // The upload is unknown, or is not where we think, or was put together wrongly.
+                404 | 416 if lost < LOST_MAX => lost += 1,
+                400 if session.is_resumed && lost < LOST_MAX => lost = LOST_MAX,
+                _ => attempts.failed(failed).await?,
+            }
+            session = match status {
+                400 | 404 | 413 => self.begin_anew().await?,
+                _ => self.resume(session).await?,
+            };
+        }
+    }
+
+    fn ask(&self, method: Method, path: String, at: Option<Url>) -> Ask<'_> {
+        Ask {
+            at,
+            access: Access::Push,
+            ..Ask::new(method, &self.repository.host, &self.repository.name, path)
+        }
+    }
+
+    /// Opens an upload, or mounts. None when it was mounted.
+    async fn begin(&self, other: Option<&str>) -> Result<Option<Session>, RegistryError> {
+        let Some(other) = other else {
+            return self.begin_anew().await.map(Some);
+        };
+        let path = format!("blobs/uploads/?mount={}&from={other}", self.descriptor.digest);
+        let ask = Ask {
+            access: Access::Mount(other),
+            ..self.ask(Method::POST, path, None)
+        };
+        match self.repository.registry.tell(&ask).await {
+            Ok(response) if response.status() == StatusCode::CREATED => {
+                self.check(&response)?;
+                Ok(None)
+            }
+            Ok(response) => Session::opened(&response).map(Some),
+            // What may not be read there can still be sent.
+            Err(error) if !error.is_temporary() => self.begin_anew().await.map(Some),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn begin_anew(&self) -> Result<Session, RegistryError> {
+        let ask = self.ask(Method::POST, "blobs/uploads/".to_owned(), None);
+        Session::opened(&self.repository.registry.tell(&ask).await?)
+    }
+
+    /// Where the registry says that it stopped; a new upload where it does not say.
+    async fn resume(&self, session: Session) -> Result<Session, RegistryError> {
+        let ask = self.ask(Method::GET, String::new(), Some(session.location.clone()));
+        let known = match self.repository.registry.ask(&ask).await {
+            Ok(Some(response)) => session.at(&response),
+            _ => None,
+        };
+        match known.filter(|known| known.offset <= self.descriptor.size) {
+            Some(known) => Ok(known),
+            None => self.begin_anew().await,
+        }
+    }
+
+    /// Sends what is missing: in one request where it can be, which every registry knows.
+    async fn send(&self, session: &mut Session, is_chunked: bool) -> Result<(), Failed> {
+        let size = self.descriptor.size;
+        if session.offset == 0 && !is_chunked && !session.is_resumed {
+            return self.close(session, self.part(0, size)).await;
+        }
+        let chunk = match is_chunked {
+            true => CHUNK_BYTES.max(session.chunk_min_bytes),
+            false => u64::MAX,
+        };
+        while session.offset < size {
+            let length = chunk.min(size - session.offset);
+            let ask = Ask {
+                body: self.part(session.offset, length),
+                content_type: OCTETS,
+                part_at: Some(session.offset),
+                ..self.ask(Method::PATCH, String::new(), Some(session.location.clone()))
+            };
+            let response = self.repository.registry.tell_once(&ask).await?;
+            let sent = session.offset + length;
+            session.location = Session::next(&response)?;
+            session.offset = held(&response).filter(|held| *held <= sent).unwrap_or(sent);
+        }
+        self.close(session, Body::Empty).await
+    }
+
+    /// The last request of an upload, with what is still missing.
+    async fn close(&self, session: &Session, body: Body<'_>) -> Result<(), Failed> {
+        let mut at = session.location.clone();
+        at.query_pairs_mut()
+            .append_pair("digest", self.descriptor.digest.as_str());
+        let ask = Ask {
+            body,
+            content_type: OCTETS,
+            ..self.ask(Method::PUT, String::new(), Some(at))
+        };
+        let response = self.repository.registry.tell_once(&ask).await?;
+        Ok(self.check(&response)?)
+    }
+
+    fn part(&self, offset: u64, length_bytes: u64) -> Body<'_> {
+        if length_bytes == 0 {
+            return Body::Empty;
+        }
+        Body::Part(Part {
+            source: self.source,
+            digest: &self.descriptor.digest,
+            offset,
+            length_bytes,
+            meter: Arc::clone(&self.meter),
+        })
+    }
+
+    /// Whether the registry has what was meant.
+    fn check(&self, response: &Response) -> Result<(), RegistryError> {
+        is_created(response)?;
+        same(response, &self.descriptor.digest)
+    }
+}
+
+impl Session {
+    fn opened(response: &Response) -> Result<Self, RegistryError> {
+        let chunk_min = text(response, CHUNK_MIN_LENGTH).and_then(|text| text.parse().ok());
+        Ok(Self {
+            location: Self::next(response)?,
+            offset: 0,
+            is_resumed: false,
+            chunk_min_bytes: chunk_min.unwrap_or_default(),
+        })
+    }
+
+    /// Where the next request goes.
+    fn next(response: &Response) -> Result<Url, RegistryError> {
+        match text(response, LOCATION.as_str()) {
+            Some(location) => next_hop(response.url(), location),
+            None => Err(unexpected(response, "no address for the upload")),
+        }
+    }
+
+    /// The same upload as an answer to "where did it stop?" says.
+    fn at(self, response: &Response) -> Option<Self> {
+        let offset = held(response)?;
+        let location = match text(response, LOCATION.as_str()) {
+            Some(location) => next_hop(response.url(), location).ok()?,
+            None => self.location,
+        };
+        Some(Self {
+            location,
+            offset,
+            is_resumed: true,
+            ..self
+        })
+    }
+}
+
+/// `Range: 0-99`: the first 100 bytes are there. Registries say `0-0` where nothing is.
+fn held(response: &Response) -> Option<u64> {
+    let range = text(response, RANGE.as_str())?;
+    let last: u64 = range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()?;
+    Some(if last == 0 { 0 } else { last + 1 })
+}
+
+/// The digest that an answer states, if it does, must be the one that was sent.
+pub(super) fn same(response: &Response, expected: &Digest) -> Result<(), RegistryError> {
+    let stated = text(response, CONTENT_DIGEST).filter(|stated| *stated != expected.as_str());
+    stated.map_or(Ok(()), |stated| {
+        Err(RegistryError::Mismatch {
+            url: shown(response.url()),
+            expected: expected.clone(),
+            found: stated.chars().take(expected.as_str().len()).collect(),
+        })
+    })
+}
+
+/// An answer that only a registry gives to what was written.
+pub(super) fn is_created(response: &Response) -> Result<(), RegistryError> {
+    match response.status() {
+        StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(()),
+        _ => Err(unexpected(
+            response,
+            "which is not what a registry says when it has taken something",
+        )),
+    }
+}
+
+fn unexpected(response: &Response, text: &str) -> RegistryError {
+    RegistryError::Status {
+        url: shown(response.url()),
+        status: response.status().as_u16(),
+        text: text.to_owned(),
+    }
+}
