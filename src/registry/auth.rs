@@ -315,3 +315,28 @@ fn header(text: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_writes_asks_for_all_that_is_needed() {
+        let check = |ours: &str, wanted: &str, found: &str| assert_eq!(scope_of(ours, wanted.to_owned()), found);
+        let push = "repository:x/y:pull,push";
+        // A mirror may have its own names.
+        check(
+            "repository:x/y:pull",
+            "repository:proxy/x/y:pull",
+            "repository:proxy/x/y:pull",
+        );
+        check(push, "repository:x/y:pull", push);
+        check(push, push, push);
+        check(push, "repository:x/y:delete", "repository:x/y:delete,pull,push");
+        check(
+            "repository:x/y:pull,push repository:a:pull",
+            "repository:x/y:push,pull",
+            "repository:a:pull repository:x/y:pull,push",
+        );
+    }
+}

@@ -1,7 +1,10 @@
 //! Faults that no real registry shows on demand, from a scripted one.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod fake;
+mod push;
 mod server;
+mod tags;
 
 use super::retry::Retries;
 use super::*;
@@ -31,6 +34,7 @@ fn repository(host: &str, mirrors: &[&str]) -> Repository {
     assert!(!format!("{settings:?}").contains("s3cret"));
     let retries = Retries {
         first_pause: Duration::from_millis(1),
+        settle: Duration::from_millis(1),
         ..Retries::default()
     };
     let registry = Registry::with_retries(settings, retries).unwrap();

@@ -177,7 +177,7 @@ impl<'a> Upload<'a> {
     /// Sends what is missing: in one request where it can be, which every registry knows.
     async fn send(&self, session: &mut Session, is_chunked: bool) -> Result<(), Failed> {
         let size = self.descriptor.size;
-        if session.offset == 0 && !is_chunked && !session.is_resumed {
+        if session.offset == 0 && !is_chunked {
             return self.close(session, self.part(0, size)).await;
         }
         let chunk = match is_chunked {

@@ -11,6 +11,9 @@ pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
     headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+    /// Whether the connection was closed before the whole body had come.
+    pub(super) is_cut: bool,
 }
 
 impl Request {
@@ -24,6 +27,8 @@ impl Request {
             headers: headers
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect(),
+            body: Vec::new(),
+            is_cut: false,
         }
     }
 
@@ -122,6 +127,8 @@ impl Reply {
 }
 
 type Script = dyn Fn(&Request, usize) -> Reply + Send + Sync;
+/// How much of a request's body is read before the connection is closed.
+type Cuts = dyn Fn(&Request) -> Option<usize> + Send + Sync;
 
 /// The server; it ends with the test.
 pub(super) struct Server {
@@ -133,15 +140,24 @@ pub(super) struct Server {
 impl Server {
     /// Listens; `script` gets each request and its number, counted from 0.
     pub(super) async fn start(script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::cutting(|_| None, script).await
+    }
+
+    /// [`Self::start`]; connections are closed in the middle of the bodies for which `cuts` says so.
+    pub(super) async fn cutting(
+        cuts: impl Fn(&Request) -> Option<usize> + Send + Sync + 'static,
+        script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let (seen, script): (_, Arc<Script>) = (Arc::clone(&requests), Arc::new(script));
+        let cuts: Arc<Cuts> = Arc::new(cuts);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&script), Arc::clone(&seen)));
+                connections.spawn(serve(stream, Arc::clone(&cuts), Arc::clone(&script), Arc::clone(&seen)));
             }
         });
         Self {
@@ -160,7 +176,7 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<Request>>>) {
+async fn serve(mut stream: TcpStream, cuts: Arc<Cuts>, script: Arc<Script>, seen: Arc<Mutex<Vec<Request>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -168,13 +184,25 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Mutex<Vec<R
             Err(_) => return,
         }
     }
-    let request = Request::parse(&String::from_utf8_lossy(&head));
+    let mut request = Request::parse(&String::from_utf8_lossy(&head));
+    let length = request
+        .header("content-length")
+        .map_or(0, |length| length.parse().unwrap());
+    let cut = cuts(&request);
+    request.body = vec![0; cut.unwrap_or(length)];
+    request.is_cut = cut.is_some();
+    if stream.read_exact(&mut request.body).await.is_err() {
+        return;
+    }
     let number = {
         let mut seen = seen.lock().unwrap();
         seen.push(request.clone());
         seen.len() - 1
     };
     let reply = script(&request, number).bytes(request.method == "HEAD");
+    if cut.is_some() {
+        return;
+    }
     // A client that has gone away is its own affair.
     let _ = stream.write_all(&reply).await;
     let _ = stream.shutdown().await;
