@@ -57,7 +57,8 @@ async fn load_one(
             stop: stop.clone(),
             runtime: Handle::current(),
         };
-        let result = store.export(reference, options, pipe, &stop).await;
+        // Dropping the pipe is what ends the archive.
+        let result = store.export(reference, options, pipe, &stop).await.map(drop);
         if let Err(error) = &result {
             // Without this the daemon would take the part for the whole. It may have hung up already.
             let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
@@ -80,7 +81,7 @@ async fn load_one(
     };
     match tokio::join!(load, export) {
         // It ended because the daemon wanted no more.
-        (loaded, Ok(_) | Err(StoreError::Output(_) | StoreError::Cancelled)) => Ok(loaded?),
+        (loaded, Ok(()) | Err(StoreError::Output(_) | StoreError::Cancelled)) => Ok(loaded?),
         (_, Err(error)) => Err(error.into()),
     }
 }
