@@ -7,5 +7,6 @@ mod docker;
 mod filesync;
 mod house;
 mod program;
+mod registry;
 mod servers;
 mod store;

@@ -30,3 +30,16 @@ fn skip(line: &str) {
         .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
         .expect("the file named by LKPKG_TEST_SKIPS can be written");
 }
+
+/// The path of a program on PATH, or None after a SKIP line that names it.
+pub fn program(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        eprintln!("SKIP {test}: {name} is not on PATH");
+    }
+    found
+}
