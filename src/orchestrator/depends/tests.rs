@@ -97,7 +97,6 @@ async fn a_directory_gets_a_file_for_each_image_and_nothing_else() {
     let (other, tar) = (Room::new(), first[&name].0.clone());
     let options = ImportOptions {
         name: Some("x:1".parse().unwrap()),
-        ..ImportOptions::default()
     };
     let cancel = CancellationToken::new();
     let imported = other
