@@ -61,7 +61,11 @@ async fn load_one(
         let result = store.export(reference, options, pipe, &stop).await.map(drop);
         if let Err(error) = &result {
             // Without this the daemon would take the part for the whole. It may have hung up already.
-            let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
+            let last = Err(io::Error::other(error.to_string()));
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = sender.send(last) => {}
+            }
         }
         drop(sender);
         result
