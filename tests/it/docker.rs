@@ -58,10 +58,14 @@ fn organisation(test: &str) -> String {
 struct Removal<'a>(&'a Servers, String);
 
 impl Removal<'_> {
-    fn names(&self) -> Vec<String> {
+    fn list(&self) -> Run {
         let filter = format!("reference={}/*", self.1);
-        let names = ["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"];
-        let mut names: Vec<String> = self.0.docker(&names).done().lines().map(str::to_owned).collect();
+        self.0
+            .docker(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"])
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.list().done().lines().map(str::to_owned).collect();
         names.sort();
         names
     }
@@ -69,8 +73,8 @@ impl Removal<'_> {
 
 impl Drop for Removal<'_> {
     fn drop(&mut self) {
-        for name in self.names() {
-            self.0.docker(&["rmi", "-f", &name]);
+        for name in self.list().stdout.lines() {
+            self.0.docker(&["rmi", "-f", name]);
         }
     }
 }
