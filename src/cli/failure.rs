@@ -163,13 +163,24 @@ impl From<BuilderError> for Failure {
             Kind::Busy => ExitCode::Store,
             Kind::Cancelled => ExitCode::Cancelled,
         };
-        Self::new(code, error.to_string())
+        let failure = Self::new(code, error.to_string());
+        match error {
+            BuilderError::Unreachable { .. } => failure.with_hint(
+                "start BuildKit there, or correct the address: --builders goes first, then LINUXKIT_BUILDERS and BUILDKIT_HOST; \
+                 without them lkpkg uses Docker or starts buildkitd itself",
+            ),
+            _ => failure,
+        }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(exit_code(error.exit_code()), error.to_string())
+        let hint = match &error {
+            StoreError::Busy { .. } => "try again when it has finished, or wait longer with --lock-timeout SECONDS",
+            _ => "",
+        };
+        Self::new(exit_code(error.exit_code()), error.to_string()).with_hint(hint)
     }
 }
 

@@ -401,6 +401,10 @@ fn import_error(reason: String) -> StoreError {
 fn unreadable(error: io::Error) -> StoreError {
     import_error(match error.kind() {
         io::ErrorKind::UnexpectedEof => "it is truncated".to_owned(),
+        // What the tar reader says of a file that has not even one block.
+        _ if error.to_string().contains("failed to read entire block") => {
+            "it is no tar archive, or it is truncated".to_owned()
+        }
         _ => format!("it cannot be read: {error}"),
     })
 }

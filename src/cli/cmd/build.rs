@@ -17,7 +17,7 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let wish = settings::wish(&args.selection)?;
     let options = settings::build_options(args, global)?;
     let prepared = orchestrator::prepare(&request)?;
-    let store = Arc::new(Store::open(&settings::cache_directory(global)?)?);
+    let store = Arc::new(settings::open_store(global)?);
     let planned = orchestrator::plan(&prepared, &wish, &store)?;
     if args.how.dry_run {
         return plan::print(&planned, Format::Text);
