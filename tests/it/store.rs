@@ -3,7 +3,7 @@
 //! Some tests run this test program again as a process of its own: [`child_process`] is what it does then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::servers::server;
+use crate::servers::{SmallDisk, server};
 use lkpkg::content::Sink;
 use lkpkg::event::CancellationToken;
 use lkpkg::fsx::RecordLock;
@@ -258,35 +258,10 @@ async fn whoever_holds_the_store_is_named() {
     store.remove(&[NAME.to_owned()]).await.unwrap();
 }
 
-/// A file system of its own that holds next to nothing. Unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(directory.path())
-            .stderr(Stdio::null())
-            .status();
-        if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("SKIP store::a_full_disk_is_said: a tmpfs cannot be mounted; run the tests as root");
-            return None;
-        }
-        Some(Self(directory))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let (directory, archive) = (disk.0.path(), tempfile::tempdir().unwrap());
+    let (directory, archive) = (disk.path(), tempfile::tempdir().unwrap());
     {
         let store = Store::open(directory).unwrap();
         let small = image(&store, "amd64", b"small").await;
