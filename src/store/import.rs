@@ -338,8 +338,8 @@ fn name_of(entry: &Descriptor) -> Result<String, StoreError> {
     let Some(name) = name else {
         let digest = &entry.digest;
         return Err(import_error(match entry.ref_name() {
-            Some(tag) => format!("it gives {digest} only the tag {tag:?} and no name; say what it is called"),
-            None => format!("it gives {digest} no name; say what it is called"),
+            Some(tag) => format!("it gives {digest} only the tag {tag:?} and no name: give it one with --name"),
+            None => format!("it gives {digest} no name: give it one with --name"),
         }));
     };
     match name.parse::<Reference>() {

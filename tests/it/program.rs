@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use crate::servers::{server, until};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -183,7 +183,10 @@ impl Workshop {
     pub fn names(&self) -> Vec<String> {
         let text = self.run(&["cache", "ls", "--format", "json"]).done();
         let images: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        images.iter().map(|image| image["name"].as_str().unwrap().to_owned()).collect()
+        images
+            .iter()
+            .map(|image| image["name"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// A file of a blob in the cache.

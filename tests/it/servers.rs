@@ -116,7 +116,9 @@ impl SmallDisk {
             return Some(Self(directory));
         }
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        skip(&format!("SKIP {test}: a tmpfs cannot be mounted; run the tests as root"));
+        skip(&format!(
+            "SKIP {test}: a tmpfs cannot be mounted; run the tests as root"
+        ));
         None
     }
 

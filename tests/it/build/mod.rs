@@ -19,7 +19,6 @@ use lkpkg::oci::credentials::{CredentialSource, Credentials};
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation};
 use memory::Memory;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
