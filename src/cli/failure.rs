@@ -178,6 +178,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Busy { .. } => "try again when it has finished, or wait longer with --lock-timeout SECONDS",
+            StoreError::Damaged { .. } | StoreError::Missing { .. } => {
+                "lkpkg cache verify names everything that is wrong"
+            }
             _ => "",
         };
         Self::new(exit_code(error.exit_code()), error.to_string()).with_hint(hint)

@@ -50,6 +50,22 @@ pub fn until(what: &str, condition: impl Fn() -> bool) -> Duration {
     begin.elapsed()
 }
 
+/// skopeo's output, or None after a SKIP line.
+#[track_caller]
+pub fn skopeo(arguments: &[&str]) -> Option<String> {
+    let output = match Command::new("skopeo").args(arguments).output() {
+        Ok(output) => output,
+        Err(error) => {
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            skip(&format!("SKIP {test}: skopeo cannot be run: {error}"));
+            return None;
+        }
+    };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "skopeo {arguments:?}: {errors}");
+    Some(String::from_utf8(output.stdout).expect("skopeo writes UTF-8"))
+}
+
 /// A buildkitd of the test's own, that it may kill; it is killed at the end.
 pub struct OwnBuildKit {
     child: Child,

@@ -3,7 +3,7 @@
 //! Some tests run this test program again as a process of its own: [`child_process`] is what it does then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::servers::{SmallDisk, server};
+use crate::servers::{SmallDisk, server, skopeo};
 use lkpkg::content::Sink;
 use lkpkg::event::CancellationToken;
 use lkpkg::fsx::RecordLock;
@@ -395,21 +395,6 @@ async fn an_archive_of_buildkit_is_imported() {
     let (_, document) = lkpkg::content::read_document(&store, &merged).await.unwrap();
     assert_eq!(document.children().len(), 4, "two images, and what is attested of each");
     assert_clean(&store).await;
-}
-
-/// skopeo's output, or None after a SKIP line.
-fn skopeo(arguments: &[&str]) -> Option<String> {
-    let output = match Command::new("skopeo").args(arguments).output() {
-        Ok(output) => output,
-        Err(e) => {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            eprintln!("SKIP {test}: skopeo cannot be run: {e}");
-            return None;
-        }
-    };
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "skopeo {arguments:?}: {errors}");
-    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 #[tokio::test]

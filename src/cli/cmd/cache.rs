@@ -7,7 +7,7 @@ use crate::cli::format::{self, Align, Table};
 use crate::cli::{output, runtime, settings};
 use crate::event::CancellationToken;
 use crate::oci::Reference;
-use crate::store::{DiskUsage, ImportOptions, Store, StoredImage, Verification};
+use crate::store::{DiskUsage, ImportOptions, Problem, Store, StoredImage, Verification};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -155,6 +155,13 @@ async fn verify(store: &Store, how: Format, cancel: &CancellationToken) -> Resul
         store.directory().display(),
         format::count(found.problems.len(), "problem")
     );
-    Err(Failure::new(ExitCode::Store, message)
-        .with_hint("remove the images that need what is wrong (lkpkg cache rm) and build or import them again"))
+    let is_index = |problem: &Problem| problem.path.ends_with("index.json");
+    Err(
+        Failure::new(ExitCode::Store, message).with_hint(match found.problems.iter().any(is_index) {
+            true => {
+                "without its index.json a cache cannot be mended: move it away, and build or import the images again"
+            }
+            false => "remove the images that need what is wrong (lkpkg cache rm) and build or import them again",
+        }),
+    )
 }

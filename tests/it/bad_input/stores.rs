@@ -92,13 +92,15 @@ fn damage_is_found_and_named() {
     fs::write(&biggest, good).unwrap();
     workshop.verify();
     fs::write(workshop.cache().join("index.json"), "{\"sch").unwrap();
-    for arguments in [
-        &["cache", "ls"][..],
-        &["cache", "verify"],
-        &["cache", "rm", "busybox:1.37"],
-    ] {
-        workshop.run(arguments).failed(4, &["index.json is damaged"]);
+    for arguments in [&["cache", "ls"][..], &["cache", "rm", "busybox:1.37"]] {
+        workshop
+            .run(arguments)
+            .failed(4, &["index.json is damaged", "lkpkg cache verify"]);
     }
+    let run = workshop
+        .run(&["cache", "verify"])
+        .failed(4, &["is damaged: 1 problem", "move it away"]);
+    assert!(run.stdout.contains("index.json: "), "{run:?}");
 }
 
 #[test]
