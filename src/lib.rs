@@ -19,6 +19,7 @@ pub mod oci;
 pub mod orchestrator;
 pub mod package;
 pub mod plan;
+pub mod registry;
 pub mod store;
 
 /// The version of this program.

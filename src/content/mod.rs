@@ -4,9 +4,11 @@
 
 mod copy;
 mod document;
+mod pull;
 
 pub use copy::{Copied, copy, validate};
 pub use document::{DOCUMENT_BYTES_MAX, Document, DocumentError, read_document};
+pub use pull::{Pulled, pull};
 
 use crate::oci::{Descriptor, Digest};
 use async_trait::async_trait;

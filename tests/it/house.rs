@@ -16,7 +16,7 @@ const TABLE: [(&str, &[&str]); 12] = [
     ("package", &["oci", "fsx"]),
     ("identity", &["oci", "fsx", "package"]),
     ("plan", &["oci", "package", "identity"]),
-    ("builder", &["oci", "event", "fsx"]),
+    ("builder", &["oci", "event"]),
     ("build", &["oci", "content", "event", "builder"]),
     ("store", &["oci", "content", "event", "fsx"]),
     ("registry", &["oci", "content", "event"]),

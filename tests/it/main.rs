@@ -7,5 +7,6 @@ mod cli;
 mod filesync;
 mod house;
 mod program;
+mod registry;
 mod servers;
 mod store;

@@ -1,0 +1,285 @@
+//! The one function that asks a registry for something: mirrors, tokens, redirects and repeated tries are here.
+
+use super::auth::Audience;
+use super::error::RegistryError;
+use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
+use super::response::{failure, media_type, seconds, shown, text};
+use super::retry::Failed;
+use super::{Inner, Registry};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode, Url};
+use std::sync::PoisonError;
+
+/// Redirects that are followed: registries use one, to their storage.
+const REDIRECTS: u32 = 5;
+/// The header by which Docker's and most other registries make themselves known.
+const API_VERSION: &str = "docker-distribution-api-version";
+
+/// A request for something of a repository.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) registry: &'a str,
+    pub(super) repository: &'a str,
+    /// Below `/v2/<repository>/`.
+    pub(super) path: String,
+    /// Media types that are taken; empty for blobs.
+    pub(super) accept: &'static str,
+    /// First byte that is wanted.
+    pub(super) offset: u64,
+}
+
+impl Ask<'_> {
+    fn scope(&self) -> String {
+        format!("repository:{}:pull", self.repository)
+    }
+
+    /// The request for one address, on its way from redirect to redirect.
+    fn request(&self, http: &reqwest::Client, at: &Url) -> reqwest::RequestBuilder {
+        let mut request = http.request(self.method.clone(), at.clone());
+        if !self.accept.is_empty() {
+            request = request.header(ACCEPT, self.accept);
+        }
+        if self.offset > 0 {
+            request = request.header(RANGE, format!("bytes={}-", self.offset));
+        }
+        request
+    }
+}
+
+impl Registry {
+    /// Asks the mirror and then the registry itself, the latter several times when the failure may pass. None means
+    /// that it is not there (404).
+    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Option<Response>, RegistryError> {
+        if let Some(response) = self.0.ask_mirror(ask).await {
+            return Ok(Some(response));
+        }
+        let mut attempts = self.0.retries.begin();
+        loop {
+            match self.0.ask_own(ask).await {
+                Ok(found) => return Ok(found),
+                Err(failed) => attempts.failed(failed).await?,
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Whatever is wrong with a mirror, the registry itself may answer. One that cannot be reached is not asked again:
+    /// waiting for it would be added to every request.
+    async fn ask_mirror(&self, ask: &Ask<'_>) -> Option<Response> {
+        let mirror = self.mirrors.mirror(ask.registry)?;
+        let lost = || self.lost_mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost().contains(mirror) {
+            return None;
+        }
+        match self.once(ask, mirror, Some(ask.registry)).await {
+            Ok(found) => found,
+            Err(failed) => {
+                if matches!(
+                    failed.error,
+                    RegistryError::Unreachable { .. } | RegistryError::Untrusted { .. }
+                ) {
+                    lost().insert(mirror.to_owned());
+                }
+                None
+            }
+        }
+    }
+
+    /// The registry itself: with TLS, or on this machine without where it has none.
+    async fn ask_own(&self, ask: &Ask<'_>) -> Result<Option<Response>, Failed> {
+        let host = own_host(ask.registry);
+        let (plain, secure) = (format!("http://{host}"), format!("https://{host}"));
+        let known = || self.secure_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_loopback(host) || self.clients.has_own(host) || known().contains(host) {
+            return self.once(ask, &secure, None).await;
+        }
+        match self.once(ask, &plain, None).await {
+            // So do servers answer that speak TLS there.
+            Err(failed) if matches!(failed.error, RegistryError::Status { status: 400, .. }) => {
+                let found = self.once(ask, &secure, None).await;
+                match found {
+                    // It does not: what it said first counts.
+                    Err(second) if matches!(second.error, RegistryError::Unreachable { .. }) => Err(failed),
+                    found => {
+                        known().insert(host.to_owned());
+                        found
+                    }
+                }
+            }
+            found => found,
+        }
+    }
+
+    /// One try at one base address. A mirror is told for whom it stands in (`ns`, as containerd does).
+    async fn once(&self, ask: &Ask<'_>, base: &str, stands_for: Option<&str>) -> Result<Option<Response>, Failed> {
+        let mut url = address(&format!("{base}/v2/{}/{}", ask.repository, ask.path))?;
+        if let Some(registry) = stands_for {
+            url.query_pairs_mut().append_pair("ns", registry);
+        }
+        // A mirror is another host: its tokens are its own.
+        let host = base.split_once("://").map_or(base, |(_, host)| host);
+        let registry = if host == DOCKER_HUB_HOST { ask.registry } else { host };
+        let scope = ask.scope();
+        let audience = Audience {
+            registry,
+            repository: ask.repository,
+            scope: &scope,
+            is_secure: url.scheme() == "https",
+        };
+        let header = self.tokens.known(audience).await;
+        let mut response = self.follow(ask, &url, header.as_ref()).await?;
+        // Only the registry itself may ask who we are, not the storage that it sent us to.
+        if response.status() == StatusCode::UNAUTHORIZED && response.url().origin() == url.origin() {
+            let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+            let challenges: Vec<_> = challenges
+                .filter_map(|value| value.to_str().ok().map(str::to_owned))
+                .collect();
+            let answer = self
+                .tokens
+                .answer(&self.clients, audience, &challenges, header.as_ref());
+            if let Some(header) = answer.await? {
+                response = self.follow(ask, &url, Some(&header)).await?;
+            }
+        }
+        self.judge(audience, base, &url, response).await
+    }
+
+    /// Sends the request and follows redirects; credentials go to the first host only.
+    async fn follow(&self, ask: &Ask<'_>, first: &Url, header: Option<&HeaderValue>) -> Result<Response, Failed> {
+        let mut at = first.clone();
+        for _ in 0..=REDIRECTS {
+            let mut request = ask.request(&self.clients.of(&at)?, &at);
+            if let Some(header) = header.filter(|_| at.origin() == first.origin()) {
+                request = request.header(AUTHORIZATION, header.clone());
+            }
+            let response = request
+                .send()
+                .await
+                .map_err(|error| RegistryError::unanswered(&at, error))?;
+            let location = text(&response, LOCATION.as_str()).filter(|_| response.status().is_redirection());
+            let Some(location) = location else {
+                return Ok(response);
+            };
+            at = next_hop(&at, location)?;
+        }
+        Err(RegistryError::Redirect {
+            url: shown(first),
+            target: shown(&at),
+            reason: "there are too many",
+        }
+        .into())
+    }
+
+    async fn judge(
+        &self,
+        audience: Audience<'_>,
+        base: &str,
+        url: &Url,
+        response: Response,
+    ) -> Result<Option<Response>, Failed> {
+        let status = response.status();
+        let is_own = response.url().origin() == url.origin();
+        match status {
+            // Nothing in a registry is a web page: a login of the network, or a server that is something else.
+            status if status.is_success() && media_type(&response) == "text/html" => Err(RegistryError::NotARegistry {
+                url: shown(url),
+                found: "it answers with a web page".to_owned(),
+            }
+            .into()),
+            status if status.is_success() => Ok(Some(response)),
+            StatusCode::NOT_FOUND => {
+                let is_known = text(&response, API_VERSION).is_some() || media_type(&response).ends_with("json");
+                if is_own && !is_known {
+                    self.ensure_registry(base).await?;
+                }
+                Ok(None)
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_own => Err(RegistryError::Denied {
+                registry: audience.registry.to_owned(),
+                repository: audience.repository.to_owned(),
+                is_anonymous: self.tokens.is_anonymous(audience.registry).await,
+            }
+            .into()),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let retry_after = seconds(&response);
+                let error = RegistryError::RateLimited {
+                    registry: audience.registry.to_owned(),
+                    retry_after_seconds: retry_after.map(|pause| pause.as_secs()),
+                    is_anonymous: self.tokens.is_anonymous(audience.registry).await,
+                };
+                Err(Failed { error, retry_after })
+            }
+            _ => Err(failure(response, true).await),
+        }
+    }
+
+    /// A 404 that does not look like a registry's is believed only where `/v2/` is there (OCI distribution
+    /// specification, "Determining Support"): some networks answer 404 for every machine that is not there.
+    async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
+        let url = address(&format!("{base}/v2/"))?;
+        let sent = self.clients.of(&url)?.get(url.clone()).send().await;
+        let response = sent.map_err(|error| RegistryError::unanswered(&url, error))?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Err(RegistryError::NotARegistry {
+                url: shown(&url),
+                found: "it answers 404".to_owned(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn address(text: &str) -> Result<Url, RegistryError> {
+    Url::parse(text).map_err(|error| RegistryError::Unreachable {
+        url: text.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Where a redirect leads, when it may be followed.
+fn next_hop(at: &Url, location: &str) -> Result<Url, RegistryError> {
+    let redirect = |target: String, reason| RegistryError::Redirect {
+        url: shown(at),
+        target,
+        reason,
+    };
+    let next = at
+        .join(location)
+        .map_err(|_| redirect("a place".to_owned(), "it is no address"))?;
+    match (at.scheme(), next.scheme()) {
+        (_, "https") | ("http", "http") => Ok(next),
+        ("https", "http") => Err(redirect(shown(&next), "it leaves TLS")),
+        _ => Err(redirect(shown(&next), "it is neither http nor https")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_in_tls_and_may_be_relative() {
+        let check = |at: &str, location: &str, wanted: Result<&str, &str>| {
+            let at = Url::parse(at).expect("parses");
+            match (next_hop(&at, location), wanted) {
+                (Ok(next), Ok(wanted)) => assert_eq!(next.as_str(), wanted),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{error}");
+                    assert!(!error.to_string().contains("s3cret"), "{error}");
+                }
+                (found, _) => panic!("{location}: {found:?}"),
+            }
+        };
+        check("https://a/v2/x/blobs/1", "/store/1", Ok("https://a/store/1"));
+        check("https://a/v2/x/blobs/1", "../2", Ok("https://a/v2/x/2"));
+        check("https://a/", "//b/1", Ok("https://b/1"));
+        check("http://a/", "https://b/1", Ok("https://b/1"));
+        check("http://a/", "http://b/1", Ok("http://b/1"));
+        check("https://a/", "http://u:s3cret@b/1?s3cret", Err("leaves TLS"));
+        check("https://a/", "file:///etc/passwd", Err("neither http nor https"));
+        check("https://a/", "https://:s3cret@", Err("no address"));
+    }
+}

@@ -1,0 +1,259 @@
+//! docker-registry in several variants over one storage, which holds one image.
+
+use super::token::TokenService;
+use crate::servers::program;
+use lkpkg::oci::{Descriptor, Digest, Index, Platform, media_type};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub const USER: &str = "me";
+pub const PASSWORD: &str = "s3cret-pass";
+/// bcrypt of [`PASSWORD`], cost 5: docker-registry takes nothing else, and few machines have a program for it.
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuV7fpPozvyqJfnY19y0802WTlXUm6Rjy";
+/// How long a registry may take to listen; it takes 50 ms.
+const START_LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A running registry; it ends when it is dropped.
+pub struct Daemon {
+    host: String,
+    process: Child,
+    _token_service: Option<TokenService>,
+}
+
+impl Daemon {
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A storage with `org/x:1` for four platforms, and a registry over it that asks nobody who they are.
+pub struct Bed {
+    directory: TempDir,
+    program: PathBuf,
+    plain: Option<Daemon>,
+    pub root: Descriptor,
+    pub layer: Descriptor,
+}
+
+impl Bed {
+    /// None after a SKIP line.
+    pub async fn start() -> Option<Self> {
+        let program = program("docker-registry")?;
+        let mut bed = Self {
+            directory: tempfile::tempdir().unwrap(),
+            program,
+            plain: None,
+            root: Descriptor::of("", b""),
+            layer: Descriptor::of("", b""),
+        };
+        let plain = bed.daemon("plain", json!({}), None).await;
+        (bed.root, bed.layer) = fill(plain.host()).await;
+        bed.plain = Some(plain);
+        Some(bed)
+    }
+
+    pub fn plain(&self) -> &str {
+        self.plain.as_ref().unwrap().host()
+    }
+
+    pub async fn with_passwords(&self) -> Daemon {
+        let file = self.directory.path().join("htpasswd");
+        fs::write(&file, format!("{USER}:{PASSWORD_HASH}\n")).unwrap();
+        let settings = json!({"auth": {"htpasswd": {"realm": "test", "path": file}}});
+        self.daemon("htpasswd", settings, None).await
+    }
+
+    pub async fn with_tokens(&self) -> Option<Daemon> {
+        let (certificate, key) = self.certificate("token")?;
+        let service = TokenService::start(&certificate, key).await;
+        let settings = json!({"auth": {"token": {
+            "realm": service.realm(),
+            "service": "test-registry",
+            "issuer": super::token::ISSUER,
+            "rootcertbundle": certificate,
+        }}});
+        Some(self.daemon("token", settings, Some(service)).await)
+    }
+
+    /// With the file of the authority that is to be trusted.
+    pub async fn with_tls(&self) -> Option<(Daemon, PathBuf)> {
+        let (authority, authority_key) = self.certificate("authority")?;
+        let path = |name: &str| self.directory.path().join(name);
+        fs::write(path("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        let subject = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=registry"];
+        openssl(
+            Command::new("openssl")
+                .args(subject)
+                .arg("-keyout")
+                .arg(path("key"))
+                .arg("-out")
+                .arg(path("request")),
+        );
+        let sign = ["x509", "-req", "-days", "30", "-CAcreateserial"];
+        let mut command = Command::new("openssl");
+        command
+            .args(sign)
+            .arg("-in")
+            .arg(path("request"))
+            .arg("-out")
+            .arg(path("certificate"));
+        command
+            .arg("-CA")
+            .arg(&authority)
+            .arg("-CAkey")
+            .arg(authority_key)
+            .arg("-extfile")
+            .arg(path("extensions"));
+        openssl(&mut command);
+        let settings = json!({"http": {"tls": {"certificate": path("certificate"), "key": path("key")}}});
+        Some((self.daemon("tls", settings, None).await, authority))
+    }
+
+    /// A certificate signed by itself, and its key.
+    fn certificate(&self, name: &str) -> Option<(PathBuf, PathBuf)> {
+        program("openssl")?;
+        let path = |end: &str| self.directory.path().join(format!("{name}.{end}"));
+        let arguments = [
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=test",
+        ];
+        openssl(
+            Command::new("openssl")
+                .args(arguments)
+                .arg("-keyout")
+                .arg(path("key"))
+                .arg("-out")
+                .arg(path("crt")),
+        );
+        Some((path("crt"), path("key")))
+    }
+
+    async fn daemon(&self, name: &str, mut settings: serde_json::Value, service: Option<TokenService>) -> Daemon {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let host = format!("127.0.0.1:{port}");
+        settings["version"] = json!(0.1);
+        settings["log"] = json!({"level": "error"});
+        settings["storage"] = json!({"filesystem": {"rootdirectory": self.directory.path().join("storage")}});
+        settings["http"]["addr"] = json!(host);
+        let file = self.directory.path().join(format!("{name}.yml"));
+        // JSON is YAML.
+        fs::write(&file, settings.to_string()).unwrap();
+        let log = fs::File::create(self.directory.path().join(format!("{name}.log"))).unwrap();
+        let process = Command::new(&self.program)
+            .arg("serve")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut daemon = Daemon {
+            host,
+            process,
+            _token_service: service,
+        };
+        let began = Instant::now();
+        while tokio::net::TcpStream::connect(&daemon.host).await.is_err() {
+            let ended = daemon.process.try_wait().unwrap();
+            let log = self.directory.path().join(format!("{name}.log"));
+            assert!(
+                ended.is_none() && began.elapsed() < START_LIMIT,
+                "{}",
+                fs::read_to_string(log).unwrap()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+        daemon
+    }
+}
+
+fn openssl(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Signs with a private key: RSA and SHA-256.
+pub fn sign(key: &Path, text: &Path) -> Vec<u8> {
+    let output = Command::new("openssl")
+        .args(["dgst", "-sha256", "-sign"])
+        .arg(key)
+        .arg(text)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Uploads the image; gives its index and the layer for amd64.
+async fn fill(host: &str) -> (Descriptor, Descriptor) {
+    // Whichever test is first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::new();
+    let base = format!("http://{host}/v2/org/x");
+    let mut images = Vec::new();
+    let mut first_layer = None;
+    for architecture in ["amd64", "arm64", "riscv64", "s390x"] {
+        let config = json!({"os": "linux", "architecture": architecture}).to_string();
+        let config = blob(&http, &base, media_type::CONFIG, config.into_bytes()).await;
+        let layer = format!("layer of {architecture}").into_bytes();
+        let layer = blob(&http, &base, media_type::LAYER, layer).await;
+        first_layer.get_or_insert_with(|| layer.clone());
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": media_type::MANIFEST, "config": config, "layers": [layer]});
+        let bytes = manifest.to_string().into_bytes();
+        let name = Digest::of(&bytes).to_string();
+        let mut image = manifest_at(&http, &base, &name, media_type::MANIFEST, bytes).await;
+        image.platform = Some(Platform::linux(architecture));
+        images.push(image);
+    }
+    let index = serde_json::to_vec(&Index::of(images)).unwrap();
+    let root = manifest_at(&http, &base, "1", media_type::INDEX, index).await;
+    (root, first_layer.unwrap())
+}
+
+async fn blob(http: &reqwest::Client, base: &str, media_type: &str, bytes: Vec<u8>) -> Descriptor {
+    let descriptor = Descriptor::of(media_type, &bytes);
+    let begun = http.post(format!("{base}/blobs/uploads/")).send().await.unwrap();
+    let location = begun.headers()["location"].to_str().unwrap().to_owned();
+    let url = begun
+        .url()
+        .join(&format!("{location}&digest={}", descriptor.digest))
+        .unwrap();
+    let done = http
+        .put(url)
+        .header("content-type", "application/octet-stream")
+        .body(bytes)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(done.status(), 201);
+    descriptor
+}
+
+async fn manifest_at(http: &reqwest::Client, base: &str, name: &str, media_type: &str, bytes: Vec<u8>) -> Descriptor {
+    let descriptor = Descriptor::of(media_type, &bytes);
+    let url = format!("{base}/manifests/{name}");
+    let done = http
+        .put(url)
+        .header("content-type", media_type)
+        .body(bytes)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(done.status(), 201);
+    descriptor
+}
