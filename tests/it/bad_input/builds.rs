@@ -1,7 +1,7 @@
 //! Builds that cannot go well.
 
 use super::*;
-use crate::program::{Running, unique};
+use crate::program::{Running, processes, unique};
 use crate::servers::{OwnBuildKit, server};
 
 #[test]
@@ -101,7 +101,7 @@ fn when_one_package_fails_the_others_are_stopped() {
         1,
         &["cancelled test/slow:", "error: failed to build test/p:", "exit code: 3"],
     );
-    crate::servers::until("the other RUN is gone", || crate::program::processes(&sleep).is_empty());
+    crate::servers::until("the other RUN is gone", || processes(&sleep).is_empty());
     workshop.verify();
 }
 
@@ -115,13 +115,22 @@ fn a_buildkit_that_goes_away() {
     };
     let mut buildkit = OwnBuildKit::start(&program);
     workshop.build_on(&buildkit.address());
-    // It ends by itself: nobody takes the container down with a BuildKit that is killed.
-    workshop.package("p", BUILD_YML, "FROM busybox:1.37\nRUN echo begun && sleep 8\n");
+    let sleep = format!("sleep 6{}", std::process::id());
+    workshop.package(
+        "p",
+        BUILD_YML,
+        &format!("FROM busybox:1.37\nRUN echo begun && {sleep}\n"),
+    );
     let arguments = ["build", "--sbom-scanner=false", "p"];
     let running = Running::start(&mut workshop.command(&arguments));
     running.until_said(" begun\n");
     buildkit.kill();
     let (run, _) = running.end();
+    // Nobody takes the container down with a BuildKit that is killed.
+    for process in processes(&sleep) {
+        let process = rustix::process::Pid::from_raw(process).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    }
     run.failed(
         1,
         &["error: failed to build test/p:", "was lost during the build", "hint: "],
