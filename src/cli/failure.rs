@@ -170,6 +170,10 @@ impl From<BuilderError> for Failure {
         };
         let hint = match error {
             BuilderError::NoDocker { .. } => "start the Docker daemon, or say where it is with DOCKER_HOST",
+            BuilderError::Unreachable { .. } => {
+                "start BuildKit there, or correct the address: --builders goes first, then LINUXKIT_BUILDERS and \
+                 BUILDKIT_HOST; without them lkpkg uses Docker or starts buildkitd itself"
+            }
             _ => "",
         };
         Self::new(code, error.to_string()).with_hint(hint)
@@ -178,7 +182,14 @@ impl From<BuilderError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(exit_code(error.exit_code()), error.to_string())
+        let hint = match &error {
+            StoreError::Busy { .. } => "try again when it has finished, or wait longer with --lock-timeout SECONDS",
+            StoreError::Damaged { .. } | StoreError::Missing { .. } => {
+                "lkpkg cache verify names everything that is wrong"
+            }
+            _ => "",
+        };
+        Self::new(exit_code(error.exit_code()), error.to_string()).with_hint(hint)
     }
 }
 

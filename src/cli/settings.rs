@@ -3,7 +3,7 @@
 use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Progress, SelectionArgs};
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
-use super::render;
+use super::{output, render};
 use crate::build::{SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
 use crate::builder::{BuilderConfig, Local};
@@ -13,10 +13,12 @@ use crate::oci::credentials::{self, CredentialSource};
 use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
+use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The directory of the cache: `--cache`, `LINUXKIT_CACHE`, `~/.linuxkit/cache`.
 pub fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
@@ -28,6 +30,25 @@ pub fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
             .with_hint("name it with --cache DIR or LINUXKIT_CACHE")
     })?;
     Ok(PathBuf::from(home).join(".linuxkit").join("cache"))
+}
+
+/// Opens the cache. Whoever holds it is named while we wait.
+pub fn open_store(global: &GlobalArgs) -> Result<Store, Failure> {
+    let wait = Duration::from_secs(global.lock_timeout);
+    let tell = |busy: &StoreError| {
+        if let StoreError::Busy { path, holder, .. } = busy {
+            let (path, limit) = (path.display(), wait.as_secs());
+            output::tell(&format!("waiting at most {limit} s for {holder}, which holds {path}"));
+        }
+    };
+    Store::open_telling(&cache_directory(global)?, wait, tell).map_err(|error| {
+        let is_unusable = matches!(error, StoreError::File { .. });
+        let failure = Failure::from(error);
+        match is_unusable {
+            true => failure.with_hint("--cache DIR or LINUXKIT_CACHE names another directory for the cache"),
+            false => failure,
+        }
+    })
 }
 
 /// Which packages, and how they are read.

@@ -120,6 +120,11 @@ impl PackagePlaces {
         repositories: &mut Repositories,
     ) -> Result<Option<Self>, IdentityError> {
         let hash_path = match &options.hash_path {
+            Some(path) if !path.exists() => {
+                return Err(IdentityError::NoHashPath {
+                    hash_path: path.clone(),
+                });
+            }
             Some(path) => canonical(path)?,
             None => package.directory.clone(),
         };

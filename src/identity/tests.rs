@@ -296,7 +296,7 @@ fn bad_questions_have_clear_answers() {
         "is not a parent of the package",
     );
     check("pkgs/a", hash_path("/".into()), 2, "is outside");
-    check("pkgs/a", hash_path("/nowhere".into()), 1, "read /nowhere");
+    check("pkgs/a", hash_path("/nowhere".into()), 2, "/nowhere does not exist");
     for commit in ["nothing", "HEAD~9", "", "-x", "^main"] {
         let options = HashOptions {
             hash_commit: commit.to_owned(),

@@ -338,8 +338,8 @@ fn name_of(entry: &Descriptor) -> Result<String, StoreError> {
     let Some(name) = name else {
         let digest = &entry.digest;
         return Err(import_error(match entry.ref_name() {
-            Some(tag) => format!("it gives {digest} only the tag {tag:?} and no name; say what it is called"),
-            None => format!("it gives {digest} no name; say what it is called"),
+            Some(tag) => format!("it gives {digest} only the tag {tag:?} and no name: give it one with --name"),
+            None => format!("it gives {digest} no name: give it one with --name"),
         }));
     };
     match name.parse::<Reference>() {
@@ -401,6 +401,10 @@ fn import_error(reason: String) -> StoreError {
 fn unreadable(error: io::Error) -> StoreError {
     import_error(match error.kind() {
         io::ErrorKind::UnexpectedEof => "it is truncated".to_owned(),
+        // What the tar reader says of a file that has not even one block.
+        _ if error.to_string().contains("failed to read entire block") => {
+            "it is no tar archive, or it is truncated".to_owned()
+        }
         _ => format!("it cannot be read: {error}"),
     })
 }

@@ -4,7 +4,7 @@ use super::plan;
 use crate::cli::args::{BuildArgs, Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::{output, render, runtime, settings};
-use crate::event::{CancellationToken, Events};
+use crate::event::{CancellationToken, Event, Events};
 use crate::orchestrator::{self, BuildOptions, PackageReport, Prepared};
 use crate::plan::Plan;
 use crate::store::Store;
@@ -17,7 +17,7 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let wish = settings::wish(&args.selection)?;
     let options = settings::build_options(args, global)?;
     let prepared = orchestrator::prepare(&request)?;
-    let store = Arc::new(Store::open(&settings::cache_directory(global)?)?);
+    let store = Arc::new(settings::open_store(global)?);
     let planned = orchestrator::plan(&prepared, &wish, &store)?;
     if args.how.dry_run {
         return plan::print(&planned, Format::Text);
@@ -48,7 +48,15 @@ impl Work<'_> {
         let (events, receiver) = Events::channel();
         let build = async {
             let events = events; // dropped with the build, which ends the rendering
-            orchestrator::build(self.plan, self.prepared, self.store, self.options, &events, &cancel).await
+            let work = orchestrator::build(self.plan, self.prepared, self.store, self.options, &events, &cancel);
+            let mut work = std::pin::pin!(work);
+            tokio::select! {
+                result = &mut work => return result,
+                () = cancel.cancelled() => {}
+            }
+            // Through the renderer: a line that is printed past it would spoil the screen.
+            events.send(Event::Notice(runtime::CANCELLING.to_owned())).await;
+            work.await
         };
         let (result, _) = tokio::join!(build, render::render(receiver, how, std::io::stderr()));
         result.map_err(|error| match cancel.is_cancelled() {
