@@ -37,6 +37,12 @@ pub struct GlobalArgs {
     /// Directory of the local cache [default: ~/.linuxkit/cache]
     #[arg(long, global = true, value_name = "DIR", env = env::CACHE, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
+    /// A mirror for what lkpkg pulls itself, [REGISTRY=]URL; without REGISTRY for all that have none. May be repeated
+    #[arg(long, global = true, value_name = "MIRROR")]
+    pub mirror: Vec<String>,
+    /// PEM file of an authority that is trusted besides the system's, for what lkpkg pulls itself. May be repeated
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cert_file: Vec<PathBuf>,
     /// Say less: warnings and errors only
     #[arg(long, short, global = true, action = ArgAction::Set, default_value_t)]
     pub quiet: bool,
@@ -243,6 +249,9 @@ pub struct HowArgs {
     /// Let BuildKit pull the images that a Dockerfile names, even those in the cache
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub ignore_cached: bool,
+    /// Pull the images that a Dockerfile names into the cache first, and let BuildKit read them there
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub precache_images: bool,
     /// Load the images into the Docker daemon too
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub docker: bool,

@@ -6,6 +6,7 @@ use crate::content::ContentError;
 use crate::orchestrator::OrchestratorError;
 use crate::package::PackageError;
 use crate::plan::PlanError;
+use crate::registry::RegistryError;
 use crate::store::StoreError;
 use std::fmt::Write as _;
 
@@ -118,7 +119,7 @@ impl From<OrchestratorError> for Failure {
             } => build_failure(&tag, has_network, source),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
-            OrchestratorError::Depends { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
+            OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
             OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
             OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),
@@ -177,6 +178,12 @@ impl From<BuilderError> for Failure {
             _ => "",
         };
         Self::new(code, error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::new(exit_code(error.exit_code()), error.to_string())
     }
 }
 

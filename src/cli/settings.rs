@@ -10,9 +10,10 @@ use crate::builder::{BuilderConfig, Local};
 use crate::identity::HashOptions;
 use crate::oci::Platform;
 use crate::oci::credentials::{self, CredentialSource};
-use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Request};
+use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
+use crate::registry::{Mirrors, Registry, RegistrySettings};
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -198,8 +199,25 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
         ignore_cached: args.how.ignore_cached,
         builders: Arc::new(Builders::new(builders(&args.builder, &cache)?)),
         remote: None,
+        precache_images: args.how.precache_images && !args.how.ignore_cached,
         docker: args.how.docker.then(docker_address),
     })
+}
+
+/// Where lkpkg itself pulls images from. Sets up TLS, so it is asked for only when there is something to pull.
+pub fn remote(args: &BuildArgs, global: &GlobalArgs) -> Result<Remote, Failure> {
+    let variable = env::value(env::MIRROR).unwrap_or_default();
+    let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
+    let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
+    let home = env::value(env::HOME).map(PathBuf::from);
+    let own = home.map(|home| home.join(".config/docker/certs.d"));
+    let registry = Registry::new(RegistrySettings {
+        credentials: Arc::new(credentials(&args.package)?),
+        mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
+        certificates: global.cert_file.clone(),
+        certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
+    })?;
+    Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
 }
 
 /// Where platforms are built.

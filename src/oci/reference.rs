@@ -72,6 +72,14 @@ impl Reference {
         }
     }
 
+    /// The name by its digest alone where there is one, since a tag may have moved meanwhile; else [`Self::store_name`].
+    pub fn pinned_name(&self) -> String {
+        match &self.digest {
+            Some(digest) => format!("{}@{digest}", self.locator()),
+            None => self.store_name(),
+        }
+    }
+
     /// The name as Docker shows it: without `docker.io/`, `library/` and `:latest` (distribution/reference's familiar
     /// string). BuildKit's frontend looks named contexts up by it.
     pub fn familiar(&self) -> String {

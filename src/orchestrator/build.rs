@@ -1,6 +1,6 @@
 //! Carries a plan out: independent packages at once, each after those it needs, and all stop when one fails.
 
-use super::{Builders, OrchestratorError, Prepared, Remote, depends, docker, solve};
+use super::{Builders, OrchestratorError, Prepared, Remote, depends, docker, precache, solve};
 use crate::build::{SecretSource, SshSource};
 use crate::builder::{DockerImages, Endpoint};
 use crate::event::{CancellationToken, Event, Events, Outcome, Step};
@@ -11,7 +11,7 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How a plan is carried out.
@@ -31,8 +31,10 @@ pub struct BuildOptions {
     pub ignore_cached: bool,
     /// Where platforms are built.
     pub builders: Arc<Builders>,
-    /// Where images of `depends.docker-images` are pulled from; None when only the store is asked.
+    /// Where images are pulled from that the store lacks; None when only the store is asked.
     pub remote: Option<Remote>,
+    /// Whether images that Dockerfiles read from are pulled into the store first.
+    pub precache_images: bool,
     /// Address of the Docker daemon into which the images are loaded too.
     pub docker: Option<String>,
 }
@@ -58,6 +60,7 @@ pub async fn build(
         events: events.clone(),
         cancel: cancel.child_token(),
         permits: Semaphore::new(options.jobs.max(1)),
+        precache: Mutex::default(),
     });
     let (done, is_done): (BTreeMap<_, _>, BTreeMap<_, _>) = plan
         .packages
@@ -116,6 +119,7 @@ struct Run {
     events: Events,
     cancel: CancellationToken,
     permits: Semaphore,
+    precache: Mutex<()>,
 }
 
 impl Run {
@@ -176,6 +180,11 @@ impl Run {
     ) -> Result<String, OrchestratorError> {
         let remote = self.options.remote.as_ref();
         depends::provide(&one.package, &self.store, remote, &self.events, &self.cancel).await?;
+        if let Some(remote) = remote.filter(|_| self.options.precache_images) {
+            // One after the other: packages mostly share their images, and the second finds them in the store.
+            let _alone = self.precache.lock().await;
+            precache::pull(one, platforms, &self.store, remote, &self.events, &self.cancel).await?;
+        }
         let groups = self
             .options
             .builders

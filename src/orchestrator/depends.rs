@@ -88,7 +88,7 @@ async fn find(
         ));
     };
     events.notice(format!("pulling {reference}")).await;
-    let (source, name) = (remote(reference), pinned(reference));
+    let (source, name) = (remote(reference), reference.pinned_name());
     let platforms = [platform.clone()];
     let pulled = content::pull(source.as_ref(), store, &name, Some(&platforms)).await;
     let pulled = pulled.map_err(|error| unavailable(reference, &error))?;
@@ -99,24 +99,17 @@ async fn find(
     manifest.ok_or_else(|| unavailable(reference, &format!("there is none for {platform}")))
 }
 
-/// The name by its digest alone: a tag may have moved since build.yml was written.
-fn pinned(reference: &Reference) -> String {
-    match reference.digest() {
-        Some(digest) => format!("{}@{digest}", reference.locator()),
-        None => reference.store_name(),
-    }
-}
-
 fn unavailable(image: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) -> OrchestratorError {
-    OrchestratorError::Depends {
+    OrchestratorError::Image {
         image: image.to_string(),
+        named_by: "depends.docker-images".to_owned(),
         reason: reason.to_string(),
     }
 }
 
 /// `busybox@sha256:….tar`, as linuxkit calls it.
 fn file_name(reference: &Reference) -> String {
-    let pinned = pinned(reference);
+    let pinned = reference.pinned_name();
     format!("{}.tar", pinned.rsplit('/').next().unwrap_or(&pinned))
 }
 

@@ -40,11 +40,13 @@ pub enum OrchestratorError {
     /// Content could not be read or written.
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// An image of `depends.docker-images` that is nowhere.
-    #[error("the image {image} of depends.docker-images is not to be had: {reason}")]
-    Depends {
-        /// The image, as build.yml calls it.
+    /// An image that is neither in the store nor to be pulled into it.
+    #[error("the image {image}, which {named_by} names, is not to be had: {reason}")]
+    Image {
+        /// The image, as it is named.
         image: String,
+        /// Where it is named: a file, or a field of build.yml.
+        named_by: String,
         /// Where it was looked for, and what came of it.
         reason: String,
     },

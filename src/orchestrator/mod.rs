@@ -10,6 +10,7 @@ mod depends;
 mod docker;
 mod error;
 mod labels;
+mod precache;
 mod prepare;
 mod solve;
 

@@ -2,7 +2,7 @@
 
 use super::{Inner, StoreError};
 use crate::content::Document;
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, Index};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything below one or more entries.
@@ -32,7 +32,10 @@ impl Inner {
             }
             match self.document(&digest) {
                 Ok(Some((_, document))) => {
-                    pending.extend(document.children().into_iter().cloned());
+                    match &document {
+                        Document::Index(index) => pending.extend(self.fetched(index)),
+                        Document::Manifest(_) => pending.extend(document.children().into_iter().cloned()),
+                    }
                     reach.documents.insert(digest);
                 }
                 Ok(None) => drop(reach.missing.insert(digest)),
@@ -41,5 +44,22 @@ impl Inner {
             }
         }
         Ok(reach)
+    }
+
+    /// The children of an index that belong here. Of an image that was pulled for some platforms only, linuxkit and we keep
+    /// the index whole: children of which nothing is here were never fetched. Where no child is here at all, or only
+    /// what attests one that is, something was lost.
+    fn fetched(&self, index: &Index) -> Vec<Descriptor> {
+        let is_here = |digest: &Digest| self.blob_path(digest).exists();
+        let here: BTreeSet<&str> = index
+            .manifests
+            .iter()
+            .filter(|child| child.attests().is_none() && is_here(&child.digest))
+            .map(|child| child.digest.as_str())
+            .collect();
+        let belongs = |child: &&Descriptor| {
+            here.is_empty() || is_here(&child.digest) || child.attests().is_some_and(|subject| here.contains(subject))
+        };
+        index.manifests.iter().filter(belongs).cloned().collect()
     }
 }

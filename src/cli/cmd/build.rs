@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::wish(&args.selection)?;
-    let options = settings::build_options(args, global)?;
+    let mut options = settings::build_options(args, global)?;
     let mut prepared = orchestrator::prepare(&request)?;
     let store = Arc::new(settings::open_store(global)?);
     let planned = orchestrator::plan(&prepared, &wish, &store)?;
@@ -28,6 +28,9 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     // Mostly all is there, and then neither threads nor a renderer are needed to say so.
     if planned.has_work() || options.docker.is_some() {
         orchestrator::complete(&mut prepared, &planned)?;
+        if args.how.precache_images || prepared.iter().any(|one| one.package.depends.is_some()) {
+            options.remote = Some(settings::remote(args, global)?);
+        }
         let work = Work {
             plan: &planned,
             prepared: &prepared,

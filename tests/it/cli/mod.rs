@@ -9,6 +9,7 @@ mod how;
 mod images;
 mod order;
 mod output;
+mod pull;
 mod signals;
 
 use crate::program::{Run, Running, Workshop, digest, unique};
