@@ -118,11 +118,16 @@ impl From<OrchestratorError> for Failure {
             } => build_failure(&tag, has_network, source),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
+            OrchestratorError::Depends { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
+            OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
             OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),
         }
     }
 }
+
+/// What to do about an image that lkpkg cannot get itself.
+const IMPORT: &str = "put it into the cache with `lkpkg cache import FILE`; its digest has to be the one in build.yml";
 
 /// What to do about a bug.
 const REPORT: &str = "this is a bug in lkpkg; please report it with the command that showed it";
@@ -163,14 +168,15 @@ impl From<BuilderError> for Failure {
             Kind::Busy => ExitCode::Store,
             Kind::Cancelled => ExitCode::Cancelled,
         };
-        let failure = Self::new(code, error.to_string());
-        match error {
-            BuilderError::Unreachable { .. } => failure.with_hint(
-                "start BuildKit there, or correct the address: --builders goes first, then LINUXKIT_BUILDERS and BUILDKIT_HOST; \
-                 without them lkpkg uses Docker or starts buildkitd itself",
-            ),
-            _ => failure,
-        }
+        let hint = match error {
+            BuilderError::NoDocker { .. } => "start the Docker daemon, or say where it is with DOCKER_HOST",
+            BuilderError::Unreachable { .. } => {
+                "start BuildKit there, or correct the address: --builders goes first, then LINUXKIT_BUILDERS and \
+                 BUILDKIT_HOST; without them lkpkg uses Docker or starts buildkitd itself"
+            }
+            _ => "",
+        };
+        Self::new(code, error.to_string()).with_hint(hint)
     }
 }
 

@@ -197,6 +197,8 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
         credentials: credentials(&args.package)?,
         ignore_cached: args.how.ignore_cached,
         builders: Arc::new(Builders::new(builders(&args.builder, &cache)?)),
+        remote: None,
+        docker: args.how.docker.then(docker_address),
     })
 }
 

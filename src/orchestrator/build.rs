@@ -1,8 +1,8 @@
 //! Carries a plan out: independent packages at once, each after those it needs, and all stop when one fails.
 
-use super::{Builders, OrchestratorError, Prepared, depends, solve};
+use super::{Builders, OrchestratorError, Prepared, Remote, depends, docker, solve};
 use crate::build::{SecretSource, SshSource};
-use crate::builder::Endpoint;
+use crate::builder::{DockerImages, Endpoint};
 use crate::content::Source as _;
 use crate::event::{CancellationToken, Event, Events, Outcome, Step};
 use crate::oci::credentials::CredentialSource;
@@ -32,6 +32,10 @@ pub struct BuildOptions {
     pub ignore_cached: bool,
     /// Where platforms are built.
     pub builders: Arc<Builders>,
+    /// Where images of `depends.docker-images` are pulled from; None when only the store is asked.
+    pub remote: Option<Remote>,
+    /// Address of the Docker daemon into which the images are loaded too.
+    pub docker: Option<String>,
 }
 
 /// What became of one package of a plan.
@@ -55,7 +59,13 @@ pub async fn build(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Vec<PackageReport>, OrchestratorError> {
+    let docker = match &options.docker {
+        // Before anything is built: a daemon that is not there shall not be found missing at the end.
+        Some(address) => Some(DockerImages::connect(address).await?),
+        None => None,
+    };
     let run = Arc::new(Run {
+        docker,
         store: Arc::clone(store),
         options: options.clone(),
         events: events.clone(),
@@ -119,6 +129,7 @@ async fn collect(
 
 /// What all packages of one run share.
 struct Run {
+    docker: Option<DockerImages>,
     store: Arc<Store>,
     options: BuildOptions,
     events: Events,
@@ -146,6 +157,10 @@ impl Run {
         let built = planned.to_build();
         if !built.is_empty() {
             self.build(one, &built).await?;
+        }
+        if let Some(daemon) = &self.docker {
+            let (reference, platforms) = (&one.identity.reference, planned.wanted());
+            docker::load(daemon, &self.store, reference, &platforms, &self.events, &self.cancel).await?;
         }
         let index = self.store.resolve(&one.identity.reference.store_name()).await?;
         Ok(PackageReport {
@@ -183,7 +198,8 @@ impl Run {
         platforms: &[Platform],
         step: &Step,
     ) -> Result<String, OrchestratorError> {
-        depends::provide(&one.package, &self.store, &self.events).await?;
+        let remote = self.options.remote.as_ref();
+        depends::provide(&one.package, &self.store, remote, &self.events, &self.cancel).await?;
         let groups = self
             .options
             .builders

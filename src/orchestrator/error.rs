@@ -3,6 +3,7 @@
 use crate::build::BuildError;
 use crate::builder::BuilderError;
 use crate::content::ContentError;
+use crate::fsx::FileError;
 use crate::identity::IdentityError;
 use crate::package::PackageError;
 use crate::plan::PlanError;
@@ -39,6 +40,17 @@ pub enum OrchestratorError {
     /// Content could not be read or written.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// An image of `depends.docker-images` that is nowhere.
+    #[error("the image {image} of depends.docker-images is not to be had: {reason}")]
+    Depends {
+        /// The image, as build.yml calls it.
+        image: String,
+        /// Where it was looked for, and what came of it.
+        reason: String,
+    },
+    /// A file of the package directory could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Stopped by the user, or because something else failed.
     #[error("cancelled")]
     Cancelled,

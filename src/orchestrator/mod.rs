@@ -6,6 +6,7 @@
 mod build;
 mod builders;
 mod depends;
+mod docker;
 mod error;
 mod labels;
 mod prepare;
@@ -13,6 +14,7 @@ mod solve;
 
 pub use build::{BuildOptions, PackageReport, build};
 pub use builders::{Builders, BuildersSettings};
+pub use depends::Remote;
 pub use error::OrchestratorError;
 pub use prepare::{Prepared, Request, load, prepare};
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod build;
 mod builder;
 mod cli;
+mod docker;
 mod filesync;
 mod house;
 mod program;
