@@ -15,7 +15,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use build_args::{preset_build_args, resolve_build_args};
+pub use build_args::{GO_PACKAGE_VERSION, preset_build_args, resolve_build_args};
 pub use error::IdentityError;
 pub use go_version::go_package_version;
 

@@ -16,7 +16,7 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::wish(&args.selection)?;
     let options = settings::build_options(args, global)?;
-    let prepared = orchestrator::prepare(&request)?;
+    let mut prepared = orchestrator::prepare(&request)?;
     let store = Arc::new(settings::open_store(global)?);
     let planned = orchestrator::plan(&prepared, &wish, &store)?;
     if args.how.dry_run {
@@ -25,14 +25,18 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     if global.verbose > 1 {
         output::tell(plan::text(&planned).trim_end());
     }
-    let work = Work {
-        plan: &planned,
-        prepared: &prepared,
-        store: &store,
-        options: &options,
-    };
-    let reports = runtime::block_on(|cancel| work.run(settings::render_options(&args.how, global), cancel))?;
-    output::data(&text(&reports))
+    // Mostly all is there, and then neither threads nor a renderer are needed to say so.
+    if planned.has_work() || options.docker.is_some() {
+        orchestrator::complete(&mut prepared, &planned)?;
+        let work = Work {
+            plan: &planned,
+            prepared: &prepared,
+            store: &store,
+            options: &options,
+        };
+        runtime::block_on(|cancel| work.run(settings::render_options(&args.how, global), cancel))?;
+    }
+    output::data(&text(&orchestrator::report(&prepared, &store)?))
 }
 
 struct Work<'a> {
@@ -44,7 +48,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Builds and renders side by side; the last event is shown before the result is returned.
-    async fn run(&self, how: render::RenderOptions, cancel: CancellationToken) -> Result<Vec<PackageReport>, Failure> {
+    async fn run(&self, how: render::RenderOptions, cancel: CancellationToken) -> Result<(), Failure> {
         let (events, receiver) = Events::channel();
         let build = async {
             let events = events; // dropped with the build, which ends the rendering
