@@ -273,6 +273,13 @@ impl Running {
         until(&format!("it says {text:?}"), || self.said().contains(text));
     }
 
+    /// The signals that it handles, as proc(5) has them in SigCgt.
+    pub fn caught_signals(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

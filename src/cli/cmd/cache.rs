@@ -15,13 +15,19 @@ use std::path::Path;
 pub fn run(verb: &CacheVerb, global: &GlobalArgs) -> Result<(), Failure> {
     let store = settings::open_store(global)?;
     runtime::block_on(async |cancel| match verb {
-        CacheVerb::Ls { format } => list(&store, *format).await,
-        CacheVerb::Rm { images } => remove(&store, images).await,
+        CacheVerb::Ls { format } => unless(&cancel, list(&store, *format)).await,
+        CacheVerb::Rm { images } => unless(&cancel, remove(&store, images)).await,
         CacheVerb::Export(args) => cache_export::run(&store, args, &cancel).await,
         CacheVerb::Import { file, name } => import(&store, file, name.as_deref(), &cancel).await,
-        CacheVerb::Du { format } => disk_usage(&store, *format).await,
+        CacheVerb::Du { format } => unless(&cancel, disk_usage(&store, *format)).await,
         CacheVerb::Verify { format } => verify(&store, *format, &cancel).await,
     })
+}
+
+/// Leaves work that has nothing to clean up where it stands, be it waiting for a lock: the store bears that.
+async fn unless(cancel: &CancellationToken, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let done = cancel.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| Err(Failure::new(ExitCode::Cancelled, "cancelled")))
 }
 
 async fn list(store: &Store, how: Format) -> Result<(), Failure> {

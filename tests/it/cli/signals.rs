@@ -63,6 +63,22 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn a_signal_ends_the_waiting_for_a_lock() {
+    let Some(workshop) = Workshop::with_bases() else { return };
+    let lock = workshop.cache().join(".lkpkg.index.lock");
+    let lock = lkpkg::fsx::FileLock::exclusive(&lock, Duration::ZERO).unwrap();
+    let running = Running::start(&mut workshop.command(&["cache", "rm", "busybox:1.37"]));
+    // SIGINT is bit 1 of the signals that a process handles.
+    until("it listens to signals", || running.caught_signals() & 0b10 != 0);
+    running.signal(Signal::INT);
+    let (run, took) = running.end();
+    run.failed(130, &["error: cancelled"]);
+    assert!(took < CANCELLED_WITHIN, "{took:?}");
+    drop(lock);
+    assert_eq!(workshop.names(), ["docker.io/library/busybox:1.37"]);
+}
+
+#[test]
 fn killed_while_writing_it_leaves_a_cache_that_is_right() {
     let Some(workshop) = Workshop::with_buildkit() else {
         return;
