@@ -19,8 +19,22 @@ pub(super) struct Reach {
 }
 
 impl Inner {
-    /// Everything below `roots`. What is missing or damaged is noted, not an error; a disk that cannot be read is.
+    /// Everything below `roots` that belongs here (see [`Self::fetched`]). What is missing or damaged is noted, not an error;
+    /// a disk that cannot be read is.
     pub(super) fn reach<'a>(&self, roots: impl IntoIterator<Item = &'a Descriptor>) -> Result<Reach, StoreError> {
+        self.walk(roots, |index| self.fetched(index))
+    }
+
+    /// Everything below `root`, every child of every index included.
+    pub(super) fn reach_all(&self, root: &Descriptor) -> Result<Reach, StoreError> {
+        self.walk([root], |index| index.manifests.clone())
+    }
+
+    fn walk<'a>(
+        &self,
+        roots: impl IntoIterator<Item = &'a Descriptor>,
+        children: impl Fn(&Index) -> Vec<Descriptor>,
+    ) -> Result<Reach, StoreError> {
         let mut reach = Reach::default();
         let mut pending: Vec<Descriptor> = roots.into_iter().cloned().collect();
         while let Some(descriptor) = pending.pop() {
@@ -33,7 +47,7 @@ impl Inner {
             match self.document(&digest) {
                 Ok(Some((_, document))) => {
                     match &document {
-                        Document::Index(index) => pending.extend(self.fetched(index)),
+                        Document::Index(index) => pending.extend(children(index)),
                         Document::Manifest(_) => pending.extend(document.children().into_iter().cloned()),
                     }
                     reach.documents.insert(digest);

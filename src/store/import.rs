@@ -304,7 +304,7 @@ impl<'a> Import<'a> {
         let document = self.store.document(&entry.digest).map_err(in_archive)?;
         let (_, document) = document.ok_or_else(|| missing(&entry.digest))?;
         entry.media_type = document.media_type().to_owned();
-        let reach = self.store.reach([&entry])?;
+        let reach = self.store.reach_all(&entry)?;
         if let Some((digest, reason)) = reach.unreadable.first_key_value() {
             return Err(import_error(format!("its blob {digest} makes no sense: {reason}")));
         }
