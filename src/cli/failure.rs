@@ -115,8 +115,9 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Build {
                 tag,
                 has_network,
+                scanner,
                 source,
-            } => build_failure(&tag, has_network, source),
+            } => build_failure(&tag, has_network, scanner.as_deref().unwrap_or(DEFAULT_SCANNER), source),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
             OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
@@ -238,10 +239,10 @@ impl From<BuildError> for Failure {
 const DEFAULT_SCANNER: &str = "docker/buildkit-syft-scanner";
 
 /// With the package that failed, and with what a RUN step that fails wants most often.
-fn build_failure(tag: &str, has_network: bool, error: BuildError) -> Failure {
+fn build_failure(tag: &str, has_network: bool, scanner: &str, error: BuildError) -> Failure {
     let is_run = matches!(&error, BuildError::Failed(failure) if failure.kind == FailureKind::Run);
     let mut failure = Failure::from(error);
-    if failure.message.contains(DEFAULT_SCANNER) {
+    if failure.message.contains(scanner) {
         failure.hint =
             "the image of the SBoM scanner cannot be pulled: name another with --sbom-scanner IMAGE, or make no SBoM \
                         with --sbom-scanner=false"

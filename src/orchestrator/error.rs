@@ -31,6 +31,8 @@ pub enum OrchestratorError {
         tag: String,
         /// Whether its RUN steps had the network.
         has_network: bool,
+        /// Image of the SBoM scanner, when one was named.
+        scanner: Option<String>,
         /// Why.
         source: BuildError,
     },

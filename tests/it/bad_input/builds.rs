@@ -166,3 +166,21 @@ fn no_builder_at_all() {
         .run(&["build", "--builders", "linux/amd64=docker-container", "p"])
         .failed(3, &["no Docker daemon answers at unix://"]);
 }
+
+#[test]
+fn a_scanner_that_cannot_be_pulled() {
+    let Some(workshop) = Workshop::with_buildkit() else {
+        return;
+    };
+    workshop.package("p", BUILD_YML, "FROM scratch\nCOPY . /\n");
+    let scanner = "registry.invalid/scanner:1";
+    let run = workshop.run(&["build", "--sbom-scanner", scanner, "p"]);
+    run.failed(
+        3,
+        &[
+            scanner,
+            "name another with --sbom-scanner IMAGE",
+            "--sbom-scanner=false",
+        ],
+    );
+}
