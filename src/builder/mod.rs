@@ -17,7 +17,7 @@ pub mod local;
 
 pub use address::Address;
 pub use choose::choose;
-pub use docker::docker_answers;
+pub use docker::{DockerImages, docker_answers};
 pub use endpoint::Endpoint;
 pub use error::{BuilderError, Kind};
 pub use local::Local;

@@ -1,7 +1,9 @@
 //! The command line as clap sees it. Names and meanings are linuxkit's where linuxkit has them.
 
 use super::environment as env;
+use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
@@ -35,6 +37,12 @@ pub struct GlobalArgs {
     /// Directory of the local cache [default: ~/.linuxkit/cache]
     #[arg(long, global = true, value_name = "DIR", env = env::CACHE, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
+    /// A mirror for what lkpkg pulls itself, [REGISTRY=]URL; without REGISTRY for all that have none. May be repeated
+    #[arg(long, global = true, value_name = "MIRROR")]
+    pub mirror: Vec<String>,
+    /// PEM file of an authority that is trusted besides the system's, for what lkpkg pulls itself. May be repeated
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub cert_file: Vec<PathBuf>,
     /// Say less: warnings and errors only
     #[arg(long, short, global = true, action = ArgAction::Set, default_value_t)]
     pub quiet: bool,
@@ -48,6 +56,14 @@ pub struct GlobalArgs {
         hide_default_value = true
     )]
     pub verbose: u8,
+    /// How long to wait for others that hold the cache
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = crate::store::LOCK_WAIT.as_secs(),
+    )]
+    pub lock_timeout: u64,
 }
 
 impl GlobalArgs {
@@ -233,6 +249,9 @@ pub struct HowArgs {
     /// Let BuildKit pull the images that a Dockerfile names, even those in the cache
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub ignore_cached: bool,
+    /// Pull the images that a Dockerfile names into the cache first, and let BuildKit read them there
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub precache_images: bool,
     /// Load the images into the Docker daemon too
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub docker: bool,
@@ -306,6 +325,9 @@ pub enum CacheVerb {
         /// OCI archive (tar, or tar.gz, tar.zst), OCI layout directory, or `-` for standard input
         #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
         file: PathBuf,
+        /// Name of the image, instead of the one that the file gives it
+        #[arg(long, value_name = "IMAGE")]
+        name: Option<String>,
     },
     /// Show how much disk the images use
     Du {
@@ -407,10 +429,31 @@ impl Cli {
 
     /// Reads a command line.
     pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
         let mut definition = Self::definition();
-        let matches = definition.try_get_matches_from_mut(arguments)?;
+        let matches = definition.try_get_matches_from_mut(&arguments);
+        let matches = matches.map_err(|error| explained(error, &mut definition, &arguments))?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))
     }
+}
+
+/// An error with the usage of the verb it is about. clap takes what an environment variable gives for something that the user
+/// has typed: it puts it into the usage, and finds that `lkpkg cache` is more than nothing, which would be answered by help.
+fn explained(mut error: clap::Error, definition: &mut Command, arguments: &[std::ffi::OsString]) -> clap::Error {
+    definition.build();
+    let mut verb = definition.clone();
+    for word in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        verb = verb.find_subcommand(word).cloned().unwrap_or(verb);
+    }
+    if error.kind() == ErrorKind::MissingSubcommand {
+        let alone = verb.get_bin_name().unwrap_or_default().to_owned();
+        let verb = verb.mut_args(|arg| arg.env(Resettable::Reset));
+        return verb.try_get_matches_from([alone]).err().unwrap_or(error);
+    }
+    if error.get(ContextKind::Usage).is_some() {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(verb.render_usage()));
+    }
+    error
 }
 
 fn go_flags(command: Command) -> Command {

@@ -6,6 +6,7 @@ use crate::content::ContentError;
 use crate::orchestrator::OrchestratorError;
 use crate::package::PackageError;
 use crate::plan::PlanError;
+use crate::registry::RegistryError;
 use crate::store::StoreError;
 use std::fmt::Write as _;
 
@@ -114,15 +115,21 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Build {
                 tag,
                 has_network,
+                scanner,
                 source,
-            } => build_failure(&tag, has_network, source),
+            } => build_failure(&tag, has_network, scanner.as_deref().unwrap_or(DEFAULT_SCANNER), source),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
+            OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
+            OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
             OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),
         }
     }
 }
+
+/// What to do about an image that lkpkg cannot get itself.
+const IMPORT: &str = "put it into the cache with `lkpkg cache import FILE`; its digest has to be the one in build.yml";
 
 /// What to do about a bug.
 const REPORT: &str = "this is a bug in lkpkg; please report it with the command that showed it";
@@ -163,13 +170,34 @@ impl From<BuilderError> for Failure {
             Kind::Busy => ExitCode::Store,
             Kind::Cancelled => ExitCode::Cancelled,
         };
-        Self::new(code, error.to_string())
+        let hint = match error {
+            BuilderError::NoDocker { .. } => "start the Docker daemon, or say where it is with DOCKER_HOST",
+            BuilderError::Unreachable { .. } => {
+                "start BuildKit there, or correct the address: --builders goes first, then LINUXKIT_BUILDERS and \
+                 BUILDKIT_HOST; without them lkpkg uses Docker or starts buildkitd itself"
+            }
+            _ => "",
+        };
+        Self::new(code, error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::new(exit_code(error.exit_code()), error.to_string())
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(exit_code(error.exit_code()), error.to_string())
+        let hint = match &error {
+            StoreError::Busy { .. } => "try again when it has finished, or wait longer with --lock-timeout SECONDS",
+            StoreError::Damaged { .. } | StoreError::Missing { .. } => {
+                "lkpkg cache verify names everything that is wrong"
+            }
+            _ => "",
+        };
+        Self::new(exit_code(error.exit_code()), error.to_string()).with_hint(hint)
     }
 }
 
@@ -211,10 +239,10 @@ impl From<BuildError> for Failure {
 const DEFAULT_SCANNER: &str = "docker/buildkit-syft-scanner";
 
 /// With the package that failed, and with what a RUN step that fails wants most often.
-fn build_failure(tag: &str, has_network: bool, error: BuildError) -> Failure {
+fn build_failure(tag: &str, has_network: bool, scanner: &str, error: BuildError) -> Failure {
     let is_run = matches!(&error, BuildError::Failed(failure) if failure.kind == FailureKind::Run);
     let mut failure = Failure::from(error);
-    if failure.message.contains(DEFAULT_SCANNER) {
+    if failure.message.contains(scanner) {
         failure.hint =
             "the image of the SBoM scanner cannot be pulled: name another with --sbom-scanner IMAGE, or make no SBoM \
                         with --sbom-scanner=false"

@@ -40,6 +40,12 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A number of things: `1 name`, `2 names`.
+pub fn count(number: usize, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{ending}")
+}
+
 /// On which side of its column a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {

@@ -1,9 +1,11 @@
 //! Runs asynchronous work with signals turned into cancellation.
 
 use super::failure::{ExitCode, Failure};
-use super::output;
 use crate::event::CancellationToken;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What is said when work is being cancelled.
+pub const CANCELLING: &str = "cancelling; once more to stop at once";
 
 /// Runs `work` to its end. The first SIGINT, SIGTERM or SIGHUP cancels the token that it was given; the second ends the
 /// process at once.
@@ -27,7 +29,6 @@ where
                     if cancel.is_cancelled() {
                         std::process::exit(ExitCode::Cancelled as i32);
                     }
-                    output::tell("cancelling; once more to stop at once");
                     cancel.cancel();
                 }
             }

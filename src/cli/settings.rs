@@ -3,20 +3,23 @@
 use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Progress, SelectionArgs};
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
-use super::render;
+use super::{output, render};
 use crate::build::{SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
 use crate::builder::{BuilderConfig, Local};
 use crate::identity::HashOptions;
 use crate::oci::Platform;
 use crate::oci::credentials::{self, CredentialSource};
-use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Request};
+use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
+use crate::registry::{Mirrors, Registry, RegistrySettings};
+use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The directory of the cache: `--cache`, `LINUXKIT_CACHE`, `~/.linuxkit/cache`.
 pub fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
@@ -28,6 +31,25 @@ pub fn cache_directory(global: &GlobalArgs) -> Result<PathBuf, Failure> {
             .with_hint("name it with --cache DIR or LINUXKIT_CACHE")
     })?;
     Ok(PathBuf::from(home).join(".linuxkit").join("cache"))
+}
+
+/// Opens the cache. Whoever holds it is named while we wait.
+pub fn open_store(global: &GlobalArgs) -> Result<Store, Failure> {
+    let wait = Duration::from_secs(global.lock_timeout);
+    let tell = |busy: &StoreError| {
+        if let StoreError::Busy { path, holder, .. } = busy {
+            let (path, limit) = (path.display(), wait.as_secs());
+            output::tell(&format!("waiting at most {limit} s for {holder}, which holds {path}"));
+        }
+    };
+    Store::open_telling(&cache_directory(global)?, wait, tell).map_err(|error| {
+        let is_unusable = matches!(error, StoreError::File { .. });
+        let failure = Failure::from(error);
+        match is_unusable {
+            true => failure.with_hint("--cache DIR or LINUXKIT_CACHE names another directory for the cache"),
+            false => failure,
+        }
+    })
 }
 
 /// Which packages, and how they are read.
@@ -176,7 +198,26 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
         credentials: credentials(&args.package)?,
         ignore_cached: args.how.ignore_cached,
         builders: Arc::new(Builders::new(builders(&args.builder, &cache)?)),
+        remote: None,
+        precache_images: args.how.precache_images && !args.how.ignore_cached,
+        docker: args.how.docker.then(docker_address),
     })
+}
+
+/// Where lkpkg itself pulls images from. Sets up TLS, so it is asked for only when there is something to pull.
+pub fn remote(args: &BuildArgs, global: &GlobalArgs) -> Result<Remote, Failure> {
+    let variable = env::value(env::MIRROR).unwrap_or_default();
+    let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
+    let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
+    let home = env::value(env::HOME).map(PathBuf::from);
+    let own = home.map(|home| home.join(".config/docker/certs.d"));
+    let registry = Registry::new(RegistrySettings {
+        credentials: Arc::new(credentials(&args.package)?),
+        mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
+        certificates: global.cert_file.clone(),
+        certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
+    })?;
+    Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
 }
 
 /// Where platforms are built.

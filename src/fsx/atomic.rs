@@ -54,7 +54,7 @@ pub(super) fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile>
     Err(io::Error::other("temporary files are removed as soon as they are made"))
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

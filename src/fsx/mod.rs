@@ -5,11 +5,13 @@
 mod atomic;
 mod ingest;
 mod lock;
+mod staged;
 mod walk;
 
 pub use atomic::{replace, sync_directory};
 pub use ingest::{Expected, Ingest, is_abandoned, is_temporary, sweep};
 pub use lock::{FileLock, RecordLock};
+pub use staged::StagedFile;
 pub use walk::{Entry, walk};
 
 use std::io;

@@ -10,18 +10,16 @@ const MARK: &str = "@lkt:";
 /// What stands for the image's name in the key of `@lkt:pkgs:`.
 const STEM: char = '%';
 
+/// The preset that takes longer to find than the others: see [`super::go_package_version`].
+pub const GO_PACKAGE_VERSION: &str = "GOPKGVERSION";
+
 /// The build args that every package gets unless its own say otherwise: `SOURCE`, `REVISION` (clean packages in git
-/// only), `GOPKGVERSION` (see [`super::go_package_version`]), `PKG_HASH` and `PKG_IMAGE`. What is empty is left out.
-pub fn preset_build_args(
-    package: &Package,
-    identity: &Identity,
-    go_package_version: Option<&str>,
-) -> BTreeMap<String, String> {
+/// only), `PKG_HASH` and `PKG_IMAGE`; not [`GO_PACKAGE_VERSION`]. What is empty is left out.
+pub fn preset_build_args(package: &Package, identity: &Identity) -> BTreeMap<String, String> {
     let revision = identity.commit.as_deref().filter(|_| !identity.is_dirty);
     let presets = [
         ("SOURCE", Some(package.git_repository.as_str())),
         ("REVISION", revision),
-        ("GOPKGVERSION", go_package_version),
         ("PKG_HASH", identity.hash.as_deref()),
         ("PKG_IMAGE", Some(identity.image.as_str())),
     ];

@@ -13,14 +13,14 @@ use std::path::PathBuf;
 )]
 pub enum IdentityError {
     /// libgit2 failed at something that git's own program is not expected to do better.
-    #[error("ask git about {}: {action}: {}", directory.display(), source.message())]
+    #[error("cannot ask git about {}: {action}: {}", directory.display(), source.message())]
     Git {
         directory: PathBuf,
         action: &'static str,
         source: git2::Error,
     },
     /// git's own program failed.
-    #[error("run `git {command}` in {}: {detail}", directory.display())]
+    #[error("`git {command}` failed in {}: {detail}", directory.display())]
     Program {
         directory: PathBuf,
         command: String,
@@ -28,7 +28,7 @@ pub enum IdentityError {
     },
     /// git's own program is needed and is not installed.
     #[error(
-        "run git in {}: {detail}; this repository needs the git program because {reason}: install git",
+        "cannot run git in {}: {detail}; this repository needs the git program because {reason}: install git",
         repository.display()
     )]
     ProgramMissing {
@@ -38,7 +38,7 @@ pub enum IdentityError {
     },
     /// Someone else owns the repository and `safe.directory` does not allow it.
     #[error(
-        "read the git repository of {directory}: it belongs to another user; \
+        "cannot read the git repository of {directory}: it belongs to another user; \
          if you trust it: git config --global --add safe.directory {directory}",
         directory = directory.display()
     )]
@@ -58,6 +58,9 @@ pub enum IdentityError {
     /// An extra source that is in no repository has no hash.
     #[error("the extra source {} is not in a git repository: its hash comes from git, or from --hash", path.display())]
     SourceNotInGit { path: PathBuf },
+    /// `--hash-path` is not there.
+    #[error("the hash path {} does not exist", hash_path.display())]
+    NoHashPath { hash_path: PathBuf },
     /// `--hash-path` must be the package's directory or one above it.
     #[error("the hash path {} is not a parent of the package {}", hash_path.display(), package.display())]
     HashPathNotParent { hash_path: PathBuf, package: PathBuf },
@@ -74,7 +77,7 @@ pub enum IdentityError {
         package: PathBuf,
     },
     /// A file or directory could not be read.
-    #[error("read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     /// The tag's template is not in the language that lkpkg knows.
     #[error("the tag template {template:?} is wrong at column {column}: {reason}")]
@@ -84,7 +87,7 @@ pub enum IdentityError {
         reason: String,
     },
     /// The tag that came out cannot name an image.
-    #[error("the tag of {}: {source}", package.display())]
+    #[error("the tag of {} cannot be used: {source}", package.display())]
     NotAName { package: PathBuf, source: ReferenceError },
     /// A line of build args is wrong.
     #[error("the build arg {key:?} of {}: {reason}", file.display())]

@@ -15,7 +15,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use build_args::{preset_build_args, resolve_build_args};
+pub use build_args::{GO_PACKAGE_VERSION, preset_build_args, resolve_build_args};
 pub use error::IdentityError;
 pub use go_version::go_package_version;
 
@@ -120,6 +120,11 @@ impl PackagePlaces {
         repositories: &mut Repositories,
     ) -> Result<Option<Self>, IdentityError> {
         let hash_path = match &options.hash_path {
+            Some(path) if !path.exists() => {
+                return Err(IdentityError::NoHashPath {
+                    hash_path: path.clone(),
+                });
+            }
             Some(path) => canonical(path)?,
             None => package.directory.clone(),
         };

@@ -296,7 +296,7 @@ fn bad_questions_have_clear_answers() {
         "is not a parent of the package",
     );
     check("pkgs/a", hash_path("/".into()), 2, "is outside");
-    check("pkgs/a", hash_path("/nowhere".into()), 1, "read /nowhere");
+    check("pkgs/a", hash_path("/nowhere".into()), 2, "/nowhere does not exist");
     for commit in ["nothing", "HEAD~9", "", "-x", "^main"] {
         let options = HashOptions {
             hash_commit: commit.to_owned(),
@@ -429,9 +429,8 @@ fn go_versions_follow_the_tags() {
 fn presets_say_what_is_known() {
     let clean = package(&repositories().join("clean/pkgs/a"));
     let identity = identify_one(&clean, &HashOptions::default()).unwrap();
-    let presets = preset_build_args(&clean, &identity, Some("v1.2.3"));
+    let presets = preset_build_args(&clean, &identity);
     let expected = [
-        ("GOPKGVERSION", "v1.2.3"),
         ("PKG_HASH", identity.hash.as_deref().unwrap()),
         ("PKG_IMAGE", "linuxkit/image"),
         ("REVISION", identity.commit.as_deref().unwrap()),
@@ -447,7 +446,6 @@ fn presets_say_what_is_known() {
             ..dirty
         },
         &identity,
-        None,
     );
     assert_eq!(presets.keys().collect::<Vec<_>>(), ["PKG_HASH", "PKG_IMAGE"]);
 }

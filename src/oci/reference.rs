@@ -72,6 +72,14 @@ impl Reference {
         }
     }
 
+    /// The name by its digest alone where there is one, since a tag may have moved meanwhile; else [`Self::store_name`].
+    pub fn pinned_name(&self) -> String {
+        match &self.digest {
+            Some(digest) => format!("{}@{digest}", self.locator()),
+            None => self.store_name(),
+        }
+    }
+
     /// The name as Docker shows it: without `docker.io/`, `library/` and `:latest` (distribution/reference's familiar
     /// string). BuildKit's frontend looks named contexts up by it.
     pub fn familiar(&self) -> String {
@@ -269,8 +277,9 @@ mod tests {
         );
     }
 
-    /// oci-spec's grammar is distribution/reference's regular expression; ours must say the same. (But for three
-    /// slips of oci-spec's: it takes letters outside of ASCII in tags and `_` in a registry's name, and no IPv6 address.)
+    /// oci-spec's grammar is distribution/reference's regular expression; ours must say the same. (But for four
+    /// slips of oci-spec's: it takes letters outside of ASCII in tags, `_` in a registry's name and capitals in a repository's
+    /// first part, and no IPv6 address.)
     #[test]
     fn the_grammar_is_oci_specs() {
         const PIECES: [&str; 16] = [
@@ -300,7 +309,8 @@ mod tests {
                 let theirs = expand(&text).parse::<oci_spec::distribution::Reference>().ok();
                 let ours = ours.map(|ours| (ours.registry, ours.repository));
                 let theirs = theirs.map(|theirs| (theirs.registry().to_owned(), theirs.repository().to_owned()));
-                let theirs = theirs.filter(|(registry, _)| !registry.contains('_'));
+                let is_slip = |registry: &str, repository: &str| registry.contains('_') || repository.contains('B');
+                let theirs = theirs.filter(|(registry, repository)| !is_slip(registry, repository));
                 proptest::prop_assert_eq!(ours, theirs, "{}", text);
                 Ok(())
             })

@@ -1,9 +1,8 @@
 //! Carries a plan out: independent packages at once, each after those it needs, and all stop when one fails.
 
-use super::{Builders, OrchestratorError, Prepared, depends, solve};
+use super::{Builders, OrchestratorError, Prepared, Remote, depends, docker, precache, solve};
 use crate::build::{SecretSource, SshSource};
-use crate::builder::Endpoint;
-use crate::content::Source as _;
+use crate::builder::{DockerImages, Endpoint};
 use crate::event::{CancellationToken, Event, Events, Outcome, Step};
 use crate::oci::credentials::CredentialSource;
 use crate::oci::{Descriptor, Platform};
@@ -12,7 +11,7 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How a plan is carried out.
@@ -32,21 +31,15 @@ pub struct BuildOptions {
     pub ignore_cached: bool,
     /// Where platforms are built.
     pub builders: Arc<Builders>,
+    /// Where images are pulled from that the store lacks; None when only the store is asked.
+    pub remote: Option<Remote>,
+    /// Whether images that Dockerfiles read from are pulled into the store first.
+    pub precache_images: bool,
+    /// Address of the Docker daemon into which the images are loaded too.
+    pub docker: Option<String>,
 }
 
-/// What became of one package of a plan.
-#[derive(Clone, Debug)]
-pub struct PackageReport {
-    /// `org/image:tag`.
-    pub tag: String,
-    /// Platforms that were built now.
-    pub built: Vec<Platform>,
-    /// The package's index in the store; None when no platform of it is there.
-    pub index: Option<Descriptor>,
-}
-
-/// Builds what the plan says and returns one report a package, in the plan's order. The first failure cancels the rest
-/// and is returned.
+/// Builds what the plan says. The first failure cancels the rest and is returned.
 pub async fn build(
     plan: &Plan,
     prepared: &[Prepared],
@@ -54,13 +47,20 @@ pub async fn build(
     options: &BuildOptions,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Vec<PackageReport>, OrchestratorError> {
+) -> Result<(), OrchestratorError> {
+    let docker = match &options.docker {
+        // Before anything is built: a daemon that is not there shall not be found missing at the end.
+        Some(address) => Some(DockerImages::connect(address).await?),
+        None => None,
+    };
     let run = Arc::new(Run {
+        docker,
         store: Arc::clone(store),
         options: options.clone(),
         events: events.clone(),
         cancel: cancel.child_token(),
         permits: Semaphore::new(options.jobs.max(1)),
+        precache: Mutex::default(),
     });
     let (done, is_done): (BTreeMap<_, _>, BTreeMap<_, _>) = plan
         .packages
@@ -72,7 +72,7 @@ pub async fn build(
         .unzip();
     let mut done = done;
     let mut tasks = JoinSet::new();
-    for (at, (planned, one)) in plan.packages.iter().zip(prepared).enumerate() {
+    for (planned, one) in plan.packages.iter().zip(prepared) {
         let (run, planned, one) = (Arc::clone(&run), planned.clone(), one.clone());
         let needs: Vec<_> = planned
             .needs
@@ -81,12 +81,12 @@ pub async fn build(
             .collect();
         let done = done.remove(&planned.tag);
         tasks.spawn(async move {
-            let report = run.after(needs, &planned, &one).await;
+            let result = run.after(needs, &planned, &one).await;
             // Dropped without having said `true`, the sender tells those who wait that this failed.
-            if let (Ok(_), Some(done)) = (&report, done) {
+            if let (Ok(()), Some(done)) = (&result, done) {
                 done.send_replace(true);
             }
-            (at, report)
+            result
         });
     }
     drop(is_done);
@@ -95,35 +95,31 @@ pub async fn build(
 
 /// Waits for all tasks; the first failure that is not a mere echo of another cancels the rest.
 async fn collect(
-    mut tasks: JoinSet<(usize, Result<PackageReport, OrchestratorError>)>,
+    mut tasks: JoinSet<Result<(), OrchestratorError>>,
     cancel: &CancellationToken,
-) -> Result<Vec<PackageReport>, OrchestratorError> {
-    let mut reports = BTreeMap::new();
+) -> Result<(), OrchestratorError> {
     let mut failure: Option<OrchestratorError> = None;
     while let Some(joined) = tasks.join_next().await {
-        match joined.map_err(|error| OrchestratorError::Panic(error.to_string())) {
-            Ok((at, Ok(report))) => drop(reports.insert(at, report)),
-            Ok((_, Err(error))) | Err(error) => {
-                cancel.cancel();
-                if failure.as_ref().is_none_or(OrchestratorError::is_cancelled) {
-                    failure = Some(error);
-                }
+        let result = joined.unwrap_or_else(|error| Err(OrchestratorError::Panic(error.to_string())));
+        if let Err(error) = result {
+            cancel.cancel();
+            if failure.as_ref().is_none_or(OrchestratorError::is_cancelled) {
+                failure = Some(error);
             }
         }
     }
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(reports.into_values().collect()),
-    }
+    failure.map_or(Ok(()), Err)
 }
 
 /// What all packages of one run share.
 struct Run {
+    docker: Option<DockerImages>,
     store: Arc<Store>,
     options: BuildOptions,
     events: Events,
     cancel: CancellationToken,
     permits: Semaphore,
+    precache: Mutex<()>,
 }
 
 impl Run {
@@ -133,7 +129,7 @@ impl Run {
         needs: Vec<watch::Receiver<bool>>,
         planned: &PlannedPackage,
         one: &Prepared,
-    ) -> Result<PackageReport, OrchestratorError> {
+    ) -> Result<(), OrchestratorError> {
         for mut need in needs {
             if need.wait_for(|is_done| *is_done).await.is_err() {
                 return Err(OrchestratorError::Cancelled);
@@ -147,12 +143,11 @@ impl Run {
         if !built.is_empty() {
             self.build(one, &built).await?;
         }
-        let index = self.store.resolve(&one.identity.reference.store_name()).await?;
-        Ok(PackageReport {
-            tag: planned.tag.clone(),
-            built,
-            index,
-        })
+        if let Some(daemon) = &self.docker {
+            let (reference, platforms) = (&one.identity.reference, planned.wanted());
+            docker::load(daemon, &self.store, reference, &platforms, &self.events, &self.cancel).await?;
+        }
+        Ok(())
     }
 
     /// Builds the platforms, each group on its endpoint, and tells how it ended.
@@ -183,7 +178,13 @@ impl Run {
         platforms: &[Platform],
         step: &Step,
     ) -> Result<String, OrchestratorError> {
-        depends::provide(&one.package, &self.store, &self.events).await?;
+        let remote = self.options.remote.as_ref();
+        depends::provide(&one.package, &self.store, remote, &self.events, &self.cancel).await?;
+        if let Some(remote) = remote.filter(|_| self.options.precache_images) {
+            // One after the other: packages mostly share their images, and the second finds them in the store.
+            let _alone = self.precache.lock().await;
+            precache::pull(one, platforms, &self.store, remote, &self.events, &self.cancel).await?;
+        }
         let groups = self
             .options
             .builders

@@ -3,6 +3,7 @@
 use crate::build::BuildError;
 use crate::builder::BuilderError;
 use crate::content::ContentError;
+use crate::fsx::FileError;
 use crate::identity::IdentityError;
 use crate::package::PackageError;
 use crate::plan::PlanError;
@@ -30,6 +31,8 @@ pub enum OrchestratorError {
         tag: String,
         /// Whether its RUN steps had the network.
         has_network: bool,
+        /// Image of the SBoM scanner, when one was named.
+        scanner: Option<String>,
         /// Why.
         source: BuildError,
     },
@@ -39,6 +42,19 @@ pub enum OrchestratorError {
     /// Content could not be read or written.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// An image that is neither in the store nor to be pulled into it.
+    #[error("the image {image}, which {named_by} names, is not to be had: {reason}")]
+    Image {
+        /// The image, as it is named.
+        image: String,
+        /// Where it is named: a file, or a field of build.yml.
+        named_by: String,
+        /// Where it was looked for, and what came of it.
+        reason: String,
+    },
+    /// A file of the package directory could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Stopped by the user, or because something else failed.
     #[error("cancelled")]
     Cancelled,

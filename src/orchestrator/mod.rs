@@ -1,24 +1,50 @@
 //! The hallway: joins brains and hands, and is the only room that sees both.
 //!
 //! [`prepare`] turns directories into [`Prepared`] packages (package, identity, build args, images read from);
-//! [`plan`] asks the store what it holds and decides; [`build()`] carries a plan out on the builders.
+//! [`plan`] asks the store what it holds and decides; [`complete`] adds what only a build has to know; [`build()`] carries
+//! a plan out on the builders; [`report`] says what the store then holds.
 
 mod build;
 mod builders;
 mod depends;
+mod docker;
 mod error;
 mod labels;
+mod precache;
 mod prepare;
 mod solve;
 
-pub use build::{BuildOptions, PackageReport, build};
+pub use build::{BuildOptions, build};
 pub use builders::{Builders, BuildersSettings};
+pub use depends::Remote;
 pub use error::OrchestratorError;
-pub use prepare::{Prepared, Request, load, prepare};
+pub use prepare::{Prepared, Request, complete, load, prepare};
 
+use crate::oci::Descriptor;
 use crate::plan::{Candidate, Facts, Plan, Wish};
 use crate::store::Store;
 use std::collections::BTreeSet;
+
+/// What became of one package of a plan.
+#[derive(Clone, Debug)]
+pub struct PackageReport {
+    /// `org/image:tag`.
+    pub tag: String,
+    /// The package's index in the store; None when no platform of it is there.
+    pub index: Option<Descriptor>,
+}
+
+/// One report a package, in their order, with what `store` holds now.
+pub fn report(prepared: &[Prepared], store: &Store) -> Result<Vec<PackageReport>, OrchestratorError> {
+    let view = store.view()?;
+    let report = |one: &Prepared| {
+        Ok(PackageReport {
+            tag: one.identity.tag.clone(),
+            index: view.resolve(&one.identity.reference.store_name())?,
+        })
+    };
+    prepared.iter().map(report).collect()
+}
 
 /// Decides what has to be done, with what `store` holds.
 pub fn plan(prepared: &[Prepared], wish: &Wish, store: &Store) -> Result<Plan, OrchestratorError> {

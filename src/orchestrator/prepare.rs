@@ -5,6 +5,8 @@ use crate::identity::{self, HashOptions, Identity, IdentityError};
 use crate::oci::Reference;
 use crate::package::dockerfile::{self, ImageReference};
 use crate::package::{self, Overrides, Package};
+use crate::plan::Plan;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +32,7 @@ pub struct Prepared {
     pub package: Package,
     /// Its tag.
     pub identity: Identity,
-    /// All build args, resolved.
+    /// All build args, resolved; without `GOPKGVERSION` before [`complete`].
     pub build_args: BTreeMap<String, String>,
     /// Images that its Dockerfile names, in the order of the lines.
     pub images: Vec<ImageReference>,
@@ -55,26 +57,17 @@ pub fn load(request: &Request) -> Result<Vec<(Package, Identity)>, OrchestratorE
     Ok(packages.into_iter().zip(identities).collect())
 }
 
-/// [`load`], each directory once, and then the build args and the images that the Dockerfiles name.
+/// [`load`], each directory once, and then the build args and the images that the Dockerfiles name. What only a build
+/// needs comes later: [`complete`].
 pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
     let mut seen = BTreeSet::new();
     let mut loaded = load(request)?;
     loaded.retain(|(package, _)| seen.insert(package.build_yml.clone()));
     let given = given_build_args(&request.build_arg_files)?;
     let tags = TagsOfOthers::find(&loaded, &given)?;
-    let mut go_versions = GoVersions::default();
     let finish = |(package, identity): (Package, Identity)| {
-        let go_version = go_versions.get(&package.directory)?;
-        let build_args = build_args(
-            &package,
-            &identity,
-            go_version.as_deref(),
-            &given,
-            &request.ambient_build_args,
-            &tags,
-        )?;
-        let mut images = dockerfile::load(&package, &build_args)?;
-        images.retain(ImageReference::is_resolved);
+        let build_args = build_args(&package, &identity, &given, &request.ambient_build_args, &tags)?;
+        let images = images(&package, &build_args)?;
         Ok(Prepared {
             package,
             identity,
@@ -83,6 +76,30 @@ pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
         })
     };
     loaded.into_iter().map(finish).collect()
+}
+
+/// Gives the packages that the plan builds their `GOPKGVERSION`. To find it can mean to walk the whole history, which a
+/// call that has nothing to build does without.
+pub fn complete(prepared: &mut [Prepared], plan: &Plan) -> Result<(), OrchestratorError> {
+    let mut versions = GoVersions::default();
+    let built = plan.packages.iter().map(|planned| !planned.to_build().is_empty());
+    for (one, _) in prepared.iter_mut().zip(built).filter(|(_, is_built)| *is_built) {
+        // It is a preset: every other source of build args goes first.
+        if let Entry::Vacant(free) = one.build_args.entry(identity::GO_PACKAGE_VERSION.to_owned())
+            && let Some(version) = versions.get(&one.package.directory)?
+        {
+            free.insert(version);
+            one.images = images(&one.package, &one.build_args)?;
+        }
+    }
+    Ok(())
+}
+
+/// Images that the package's Dockerfile names with these build args.
+fn images(package: &Package, build_args: &BTreeMap<String, String>) -> Result<Vec<ImageReference>, OrchestratorError> {
+    let mut images = dockerfile::load(package, build_args)?;
+    images.retain(ImageReference::is_resolved);
+    Ok(images)
 }
 
 /// Lines of the files of `--build-arg-file`, each with its file.
@@ -99,13 +116,12 @@ fn given_build_args(files: &[PathBuf]) -> Result<GivenBuildArgs, OrchestratorErr
 fn build_args(
     package: &Package,
     identity: &Identity,
-    go_version: Option<&str>,
     given: &GivenBuildArgs,
     ambient: &BTreeMap<String, String>,
     tags: &TagsOfOthers,
 ) -> Result<BTreeMap<String, String>, OrchestratorError> {
     let mut args = ambient.clone();
-    args.extend(identity::preset_build_args(package, identity, go_version));
+    args.extend(identity::preset_build_args(package, identity));
     args.extend(identity::resolve_build_args(
         &package.build_args,
         &package.build_yml,

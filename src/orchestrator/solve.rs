@@ -50,6 +50,7 @@ pub(super) async fn solve(
     let built = built.map_err(|source| OrchestratorError::Build {
         tag: one.identity.tag.clone(),
         has_network: one.package.has_network,
+        scanner: options.sbom.clone().filter(|scanner| !scanner.is_empty()),
         source,
     })?;
     Ok(store.merge_platforms(&one.identity.reference, &built.index).await?)

@@ -20,8 +20,8 @@ const DEFAULT_ARCHITECTURES: [&str; 3] = ["amd64", "arm64", "riscv64"];
 /// Reads the package in `directory`. `overrides` are the command line's flags, which win over build.yml.
 ///
 /// # Errors
-/// The directory, its build.yml or its Dockerfile is missing or unreadable, or a field does not hold: the error names
-/// file, line and column and shows the line. The first problem is reported.
+/// The directory or its build.yml is missing or unreadable, or a field does not hold: the error names file, line and
+/// column and shows the line. The first problem is reported.
 pub fn load(directory: &Path, overrides: &Overrides) -> Result<Package, PackageError> {
     let directory = resolve(directory)?;
     let build_yml = directory.join(overrides.build_yml.as_deref().unwrap_or(BUILD_YML));
@@ -131,28 +131,21 @@ impl Loader<'_> {
         }
     }
 
-    /// The Dockerfile relative to the package's directory; it must be there, a file, and inside.
+    /// The Dockerfile relative to the package's directory. Whether it is there matters only to who reads it: a tag can be
+    /// asked for before the Dockerfile is made.
     fn dockerfile(&self, field: Option<Located<'_>>, flag: Option<&Path>) -> Result<PathBuf, Diagnostic> {
         let (path, node) = match (flag, &field) {
             (Some(flag), _) => (flag, None),
             (None, Some((text, node))) => (Path::new(text), Some(*node)),
             (None, None) => (Path::new(DEFAULT_DOCKERFILE), None),
         };
-        let error = |message: String| match node {
-            Some(node) => self.document.error(node, format!("`dockerfile`: {message}")),
-            None => Diagnostic::of_file(self.directory, message),
-        };
-        let relative = paths::inside(self.directory, path)
-            .map_err(|message| error(format!("the Dockerfile must be in the package directory: {message}")))?;
-        let full = self.directory.join(&relative);
-        if full.is_file() {
-            return Ok(relative);
-        }
-        Err(error(if full.exists() {
-            format!("{} is not a file", full.display())
-        } else {
-            format!("there is no {}; a package needs a Dockerfile", full.display())
-        }))
+        paths::below(self.directory, path).map_err(|message| {
+            let message = format!("the Dockerfile must be in the package directory: {message}");
+            match node {
+                Some(node) => self.document.error(node, format!("`dockerfile`: {message}")),
+                None => Diagnostic::of_file(self.directory, message),
+            }
+        })
     }
 
     fn architectures(&self, field: Option<Vec<Located<'_>>>) -> Result<Vec<String>, Diagnostic> {

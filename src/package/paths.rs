@@ -20,26 +20,27 @@ pub(crate) fn normalize(path: &Path) -> Option<PathBuf> {
     Some(plain)
 }
 
-/// `path`, absolute or relative to `directory`, as a plain path relative to `directory`; an error text when it is not
-/// inside, judged by the text and by where symbolic links lead. `directory` must be absolute with its links resolved.
-/// The path need not exist. An empty result is the directory itself.
-pub(crate) fn inside(directory: &Path, path: &Path) -> Result<PathBuf, String> {
-    let outside = || {
+/// `path`, absolute or relative to `directory`, as a plain path relative to `directory`; an error text when its text leads
+/// elsewhere. `directory` must be absolute with its links resolved. An empty result is the directory itself.
+pub(crate) fn below(directory: &Path, path: &Path) -> Result<PathBuf, String> {
+    let plain = normalize(path);
+    let relative = if path.is_absolute() {
+        plain.and_then(|plain| plain.strip_prefix(directory).map(Path::to_owned).ok())
+    } else {
+        plain
+    };
+    relative.ok_or_else(|| {
         format!(
             "`{}` is outside the package directory {}",
             path.display(),
             directory.display()
         )
-    };
-    let relative = if path.is_absolute() {
-        let plain = normalize(path).ok_or_else(outside)?;
-        plain
-            .strip_prefix(directory)
-            .map(Path::to_owned)
-            .map_err(|_| outside())?
-    } else {
-        normalize(path).ok_or_else(outside)?
-    };
+    })
+}
+
+/// [`below`], judged by where symbolic links lead too. The path need not exist.
+pub(crate) fn inside(directory: &Path, path: &Path) -> Result<PathBuf, String> {
+    let relative = below(directory, path)?;
     let full = directory.join(&relative);
     // What does not exist yet is judged by the nearest directory above it that does.
     let real = full.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());

@@ -167,6 +167,12 @@ impl PlannedPackage {
         let build = self.platforms.iter().filter(|planned| planned.action == Action::Build);
         build.map(|planned| planned.platform.clone()).collect()
     }
+
+    /// The platforms that are there in the end: built or found.
+    pub fn wanted(&self) -> Vec<Platform> {
+        let wanted = self.platforms.iter().filter(|planned| planned.action != Action::Skip);
+        wanted.map(|planned| planned.platform.clone()).collect()
+    }
 }
 
 impl Plan {

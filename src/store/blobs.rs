@@ -204,19 +204,22 @@ impl Sink for Store {
         let (digest, size) = (descriptor.digest.clone(), descriptor.size);
         let begin = move |inner: &Inner| inner.ingest(&digest, Some(size));
         let mut ingest = self.blocking(begin).await.map_err(failed)?;
-        let mut chunk = Vec::new();
-        while fill(&mut bytes, &mut chunk)
-            .await
-            .map_err(|source| ContentError::Failed {
-                doing: format!("receive content {}", descriptor.digest),
-                source: Box::new(source),
-            })?
-        {
-            let write = move |_: &Inner| {
+        let receive_failed = |source| ContentError::Failed {
+            doing: format!("receive content {}", descriptor.digest),
+            source: Box::new(source),
+        };
+        let (mut chunk, mut next) = (Vec::new(), Vec::new());
+        fill(&mut bytes, &mut chunk).await.map_err(receive_failed)?;
+        // One chunk is hashed and written while the next one comes.
+        while !chunk.is_empty() {
+            let write = self.blocking(move |_| {
                 ingest.write(&chunk)?;
                 Ok((ingest, chunk))
-            };
-            (ingest, chunk) = self.blocking(write).await.map_err(failed)?;
+            });
+            let write = async { write.await.map_err(failed) };
+            let receive = async { fill(&mut bytes, &mut next).await.map_err(receive_failed) };
+            ((ingest, chunk), ()) = tokio::try_join!(write, receive)?;
+            std::mem::swap(&mut chunk, &mut next);
         }
         self.blocking(move |_| Ok(ingest.commit()?)).await.map_err(failed)?;
         Ok(())
@@ -241,8 +244,8 @@ impl Sink for Store {
     }
 }
 
-/// Reads the next chunk; false at the end. No more memory is taken than there are bytes.
-async fn fill(reader: &mut BlobReader, chunk: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the next chunk, which is empty at the end. No more memory is taken than there are bytes.
+async fn fill(reader: &mut BlobReader, chunk: &mut Vec<u8>) -> io::Result<()> {
     chunk.clear();
     while chunk.len() < CHUNK_BYTES {
         let room = (CHUNK_BYTES - chunk.len()) as u64;
@@ -250,5 +253,5 @@ async fn fill(reader: &mut BlobReader, chunk: &mut Vec<u8>) -> io::Result<bool> 
             break;
         }
     }
-    Ok(!chunk.is_empty())
+    Ok(())
 }

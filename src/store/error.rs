@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused.
-    #[error("{doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {source}")]
     File {
         /// What was being done.
         doing: &'static str,
@@ -21,14 +21,14 @@ pub enum StoreError {
         source: io::Error,
     },
     /// No room is left where the store lies.
-    #[error("write {path}: the disk is full; free some space, or remove images from the store with `cache rm`")]
+    #[error("cannot write {path}: the disk is full; free some space, or remove images with `lkpkg cache rm`")]
     DiskFull {
         /// The file that could not be written; nothing of it is left.
         path: PathBuf,
     },
     /// Somebody else works with the store.
     #[error(
-        "the store is locked: {path} is held by {holder}; waited {} s, try again when it has finished",
+        "the cache is locked: {path} is held by {holder}; waited {} s",
         waited.as_secs()
     )]
     Busy {
@@ -41,7 +41,7 @@ pub enum StoreError {
     },
     /// Written by a newer program.
     #[error(
-        "the store {path} has image layout version {version}, only 1.0.0 is known; use the program that made it, or another directory"
+        "the cache {path} has image layout version {version}, only 1.0.0 is known; use the program that made it, or another directory"
     )]
     NewerVersion {
         /// The store's directory.
@@ -58,7 +58,7 @@ pub enum StoreError {
         reason: String,
     },
     /// A blob that an image needs is not there.
-    #[error("{digest} is missing from the store, and {needed_by} needs it; remove and build or pull the image again")]
+    #[error("{digest} is missing from the cache, and {needed_by} needs it; remove and build or pull the image again")]
     Missing {
         /// The blob.
         digest: Digest,
@@ -74,13 +74,13 @@ pub enum StoreError {
         found: String,
     },
     /// No such image.
-    #[error("no image {name} is in the store; `cache ls` lists them")]
+    #[error("no image {name} is in the cache; `lkpkg cache ls` lists what is")]
     NotFound {
         /// Its full name.
         name: String,
     },
     /// The image is not there for this platform.
-    #[error("{name} is not in the store for {platform}; it is there for: {}", list(found))]
+    #[error("{name} is not in the cache for {platform}; it is there for: {}", list(found))]
     NoPlatform {
         /// The image's full name.
         name: String,
@@ -104,7 +104,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// What is exported could not be written where the user wants it.
-    #[error("write the export: {0}")]
+    #[error("cannot write the export: {0}")]
     Output(io::Error),
     /// The user changed their mind.
     #[error("cancelled")]

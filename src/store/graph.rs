@@ -2,7 +2,7 @@
 
 use super::{Inner, StoreError};
 use crate::content::Document;
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, Index};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything below one or more entries.
@@ -19,8 +19,22 @@ pub(super) struct Reach {
 }
 
 impl Inner {
-    /// Everything below `roots`. What is missing or damaged is noted, not an error; a disk that cannot be read is.
+    /// Everything below `roots` that belongs here (see [`Self::fetched`]). What is missing or damaged is noted, not an error;
+    /// a disk that cannot be read is.
     pub(super) fn reach<'a>(&self, roots: impl IntoIterator<Item = &'a Descriptor>) -> Result<Reach, StoreError> {
+        self.walk(roots, |index| self.fetched(index))
+    }
+
+    /// Everything below `root`, every child of every index included.
+    pub(super) fn reach_all(&self, root: &Descriptor) -> Result<Reach, StoreError> {
+        self.walk([root], |index| index.manifests.clone())
+    }
+
+    fn walk<'a>(
+        &self,
+        roots: impl IntoIterator<Item = &'a Descriptor>,
+        children: impl Fn(&Index) -> Vec<Descriptor>,
+    ) -> Result<Reach, StoreError> {
         let mut reach = Reach::default();
         let mut pending: Vec<Descriptor> = roots.into_iter().cloned().collect();
         while let Some(descriptor) = pending.pop() {
@@ -32,7 +46,10 @@ impl Inner {
             }
             match self.document(&digest) {
                 Ok(Some((_, document))) => {
-                    pending.extend(document.children().into_iter().cloned());
+                    match &document {
+                        Document::Index(index) => pending.extend(children(index)),
+                        Document::Manifest(_) => pending.extend(document.children().into_iter().cloned()),
+                    }
                     reach.documents.insert(digest);
                 }
                 Ok(None) => drop(reach.missing.insert(digest)),
@@ -41,5 +58,22 @@ impl Inner {
             }
         }
         Ok(reach)
+    }
+
+    /// The children of an index that belong here. Of an image that was pulled for some platforms only, linuxkit and we keep
+    /// the index whole: children of which nothing is here were never fetched. Where no child is here at all, or only
+    /// what attests one that is, something was lost.
+    fn fetched(&self, index: &Index) -> Vec<Descriptor> {
+        let is_here = |digest: &Digest| self.blob_path(digest).exists();
+        let here: BTreeSet<&str> = index
+            .manifests
+            .iter()
+            .filter(|child| child.attests().is_none() && is_here(&child.digest))
+            .map(|child| child.digest.as_str())
+            .collect();
+        let belongs = |child: &&Descriptor| {
+            here.is_empty() || is_here(&child.digest) || child.attests().is_some_and(|subject| here.contains(subject))
+        };
+        index.manifests.iter().filter(belongs).cloned().collect()
     }
 }

@@ -304,7 +304,7 @@ impl<'a> Import<'a> {
         let document = self.store.document(&entry.digest).map_err(in_archive)?;
         let (_, document) = document.ok_or_else(|| missing(&entry.digest))?;
         entry.media_type = document.media_type().to_owned();
-        let reach = self.store.reach([&entry])?;
+        let reach = self.store.reach_all(&entry)?;
         if let Some((digest, reason)) = reach.unreadable.first_key_value() {
             return Err(import_error(format!("its blob {digest} makes no sense: {reason}")));
         }
@@ -338,8 +338,8 @@ fn name_of(entry: &Descriptor) -> Result<String, StoreError> {
     let Some(name) = name else {
         let digest = &entry.digest;
         return Err(import_error(match entry.ref_name() {
-            Some(tag) => format!("it gives {digest} only the tag {tag:?} and no name; say what it is called"),
-            None => format!("it gives {digest} no name; say what it is called"),
+            Some(tag) => format!("it gives {digest} only the tag {tag:?} and no name: give it one with --name"),
+            None => format!("it gives {digest} no name: give it one with --name"),
         }));
     };
     match name.parse::<Reference>() {
@@ -401,6 +401,10 @@ fn import_error(reason: String) -> StoreError {
 fn unreadable(error: io::Error) -> StoreError {
     import_error(match error.kind() {
         io::ErrorKind::UnexpectedEof => "it is truncated".to_owned(),
+        // What the tar reader says of a file that has not even one block.
+        _ if error.to_string().contains("failed to read entire block") => {
+            "it is no tar archive, or it is truncated".to_owned()
+        }
         _ => format!("it cannot be read: {error}"),
     })
 }

@@ -45,6 +45,11 @@ impl Store {
     pub fn find(&self, reference: &Reference) -> Result<Option<Descriptor>, StoreError> {
         self.view()?.find(reference)
     }
+
+    /// [`View::find_image`], now.
+    pub fn find_image(&self, reference: &Reference, platform: &Platform) -> Result<Option<Descriptor>, StoreError> {
+        self.view()?.find_image(reference, platform)
+    }
 }
 
 impl Inner {
@@ -176,6 +181,22 @@ impl View<'_> {
             if merge::image_platform(&entry).is_some_and(|own| own.matches(platform))
                 && self.inner.is_complete(&entry)?
             {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The manifest of what the reference means, when it is completely here: of an index that for the platform, while a
+    /// digest of one image means that image.
+    pub fn find_image(&self, reference: &Reference, platform: &Platform) -> Result<Option<Descriptor>, StoreError> {
+        let Some(root) = self.find(reference)? else {
+            return Ok(None);
+        };
+        let index = self.inner.index_of(&root)?.unwrap_or_else(|| Index::of(Vec::new()));
+        for entry in index.manifests {
+            let is_for = |own: &Platform| own.matches(platform) || entry.digest == root.digest;
+            if merge::image_platform(&entry).is_some_and(is_for) && self.inner.is_complete(&entry)? {
                 return Ok(Some(entry));
             }
         }

@@ -37,6 +37,9 @@ use std::time::Duration;
 /// program hangs.
 pub const LOCK_WAIT: Duration = Duration::from_secs(30);
 
+/// How long is waited before anybody is told: what others do takes less, mostly.
+const SILENT_WAIT: Duration = Duration::from_millis(500);
+
 /// An open store. Cheap to clone; as long as one clone lives, nobody removes blobs from it.
 ///
 /// Blocking work is done on tokio's blocking threads: the `async` functions want a tokio runtime, the others do not.
@@ -64,6 +67,19 @@ impl Store {
     /// [`Self::open`] with another limit, which also holds for everything done with this store.
     pub fn open_within(directory: &Path, wait: Duration) -> Result<Self, StoreError> {
         Ok(Self(Arc::new(Inner::open(directory, wait)?)))
+    }
+
+    /// [`Self::open_within`] for those who want to tell the user whom they wait for: `tell` gets the [`StoreError::Busy`] of
+    /// a first, short try.
+    pub fn open_telling(directory: &Path, wait: Duration, tell: impl FnOnce(&StoreError)) -> Result<Self, StoreError> {
+        match Inner::open(directory, wait.min(SILENT_WAIT)) {
+            Ok(inner) => Ok(Self(Arc::new(Inner { wait, ..inner }))),
+            Err(busy @ StoreError::Busy { .. }) if wait > SILENT_WAIT => {
+                tell(&busy);
+                Self::open_within(directory, wait)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Where it is.

@@ -157,7 +157,7 @@ async fn a_name_needs_its_content() {
     let (_directory, store) = store();
     let error = store.set(NAME, &Descriptor::of("x", b"not here")).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("is missing from the store"), "{text}");
+    assert!(text.contains("is missing from the cache"), "{text}");
 }
 
 #[tokio::test]

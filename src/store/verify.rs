@@ -118,17 +118,28 @@ impl Inner {
         found.images = entries.len();
         let needs = self.needs(&entries)?;
         let blobs = self.blobs()?;
-        let wrong = self.wrong_digests(&blobs, cancel)?;
+        let mut wrong = self.wrong_digests(&blobs, cancel)?;
         for (digest, need) in &needs {
             let mut report = |kind| found.problems.push(problem(self.blob_path(digest), kind, Some(need)));
             let Some(size) = blobs.get(digest).copied() else {
                 report(ProblemKind::Missing);
                 continue;
             };
-            let sizes = need.sizes.iter().filter(|expected| **expected != size);
-            sizes.for_each(|&expected| report(ProblemKind::WrongSize { expected, found: size }));
+            let sizes: Vec<u64> = need
+                .sizes
+                .iter()
+                .copied()
+                .filter(|expected| *expected != size)
+                .collect();
+            // Of a file that was cut off this says more than what its bytes hash to; one problem is reported once.
+            let is_wrong = wrong.contains_key(digest);
+            if !sizes.is_empty() {
+                wrong.remove(digest);
+            }
+            let sizes = sizes.into_iter();
+            sizes.for_each(|expected| report(ProblemKind::WrongSize { expected, found: size }));
             // That a damaged manifest cannot be read is no second problem.
-            let unreadable = need.unreadable.iter().filter(|_| !wrong.contains_key(digest));
+            let unreadable = need.unreadable.iter().filter(|_| !is_wrong);
             unreadable.for_each(|reason| report(ProblemKind::Unreadable(reason.clone())));
         }
         for (digest, other) in wrong {

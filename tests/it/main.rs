@@ -3,6 +3,8 @@
 mod bad_input;
 mod build;
 mod builder;
+mod cli;
+mod docker;
 mod filesync;
 mod house;
 mod program;

@@ -3,7 +3,7 @@
 //! Some tests run this test program again as a process of its own: [`child_process`] is what it does then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::servers::server;
+use crate::servers::{SmallDisk, server, skopeo};
 use lkpkg::content::Sink;
 use lkpkg::event::CancellationToken;
 use lkpkg::fsx::RecordLock;
@@ -258,35 +258,10 @@ async fn whoever_holds_the_store_is_named() {
     store.remove(&[NAME.to_owned()]).await.unwrap();
 }
 
-/// A file system of its own that holds next to nothing. Unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(directory.path())
-            .stderr(Stdio::null())
-            .status();
-        if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("SKIP store::a_full_disk_is_said: a tmpfs cannot be mounted; run the tests as root");
-            return None;
-        }
-        Some(Self(directory))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let (directory, archive) = (disk.0.path(), tempfile::tempdir().unwrap());
+    let (directory, archive) = (disk.path(), tempfile::tempdir().unwrap());
     {
         let store = Store::open(directory).unwrap();
         let small = image(&store, "amd64", b"small").await;
@@ -420,21 +395,6 @@ async fn an_archive_of_buildkit_is_imported() {
     let (_, document) = lkpkg::content::read_document(&store, &merged).await.unwrap();
     assert_eq!(document.children().len(), 4, "two images, and what is attested of each");
     assert_clean(&store).await;
-}
-
-/// skopeo's output, or None after a SKIP line.
-fn skopeo(arguments: &[&str]) -> Option<String> {
-    let output = match Command::new("skopeo").args(arguments).output() {
-        Ok(output) => output,
-        Err(e) => {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            eprintln!("SKIP {test}: skopeo cannot be run: {e}");
-            return None;
-        }
-    };
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "skopeo {arguments:?}: {errors}");
-    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 #[tokio::test]

@@ -135,7 +135,11 @@ impl FailureKind {
             Self::FileNotFound => "check that the file is in the package directory or among its extra-sources, and that no \
                 line of .dockerignore takes it out"
                 .into(),
-            Self::SecretMissing => "give the secret with --secret id=…".into(),
+            Self::SecretMissing => {
+                let id = message.strip_prefix("secret ").and_then(|rest| rest.split(':').next());
+                let id = id.unwrap_or("ID");
+                format!("give the secret with --secret id={id},src=FILE or --secret id={id},env=VARIABLE")
+            }
             Self::SshMissing => "give the agent with --ssh default".into(),
             Self::Run | Self::Dockerfile | Self::Other => return None,
         })

@@ -6,11 +6,10 @@
 use super::ingest::Ingest;
 use super::proto::content_server::Content as ContentService;
 use super::proto::{
-    AbortRequest, DeleteContentRequest, Info, InfoRequest, InfoResponse, ListContentRequest, ListContentResponse,
-    ListStatusesRequest, ListStatusesResponse, ReadContentRequest, ReadContentResponse, StatusRequest, StatusResponse,
-    UpdateRequest, UpdateResponse, WriteContentRequest, WriteContentResponse,
+    AbortRequest, Empty, Info, InfoRequest, InfoResponse, ReadContentRequest, ReadContentResponse, StatusRequest,
+    StatusResponse, UpdateRequest, UpdateResponse, WriteContentRequest, WriteContentResponse,
 };
-use super::{Answers, FirstFailure, Held, refused};
+use super::{Answers, FirstFailure, Held};
 use crate::content::{Content, ContentError};
 use crate::oci::Digest;
 use futures_util::StreamExt;
@@ -79,7 +78,6 @@ fn number(value: u64) -> i64 {
 
 #[tonic::async_trait]
 impl ContentService for ContentServer {
-    type ListStream = Answers<ListContentResponse>;
     type ReadStream = Answers<ReadContentResponse>;
     type WriteStream = Answers<WriteContentResponse>;
 
@@ -179,20 +177,8 @@ impl ContentService for ContentServer {
         )))
     }
 
-    async fn abort(&self, request: Request<AbortRequest>) -> Result<Response<()>, Status> {
+    async fn abort(&self, request: Request<AbortRequest>) -> Result<Response<Empty>, Status> {
         self.is_export(request.metadata())?;
-        Ok(Response::new(()))
-    }
-
-    async fn list(&self, _: Request<ListContentRequest>) -> Result<Response<Self::ListStream>, Status> {
-        refused("Content.List")
-    }
-
-    async fn delete(&self, _: Request<DeleteContentRequest>) -> Result<Response<()>, Status> {
-        refused("Content.Delete")
-    }
-
-    async fn list_statuses(&self, _: Request<ListStatusesRequest>) -> Result<Response<ListStatusesResponse>, Status> {
-        refused("Content.ListStatuses")
+        Ok(Response::new(Empty {}))
     }
 }

@@ -173,7 +173,6 @@ impl Ingest {
             } else {
                 String::new()
             },
-            ..WriteContentResponse::default()
         };
         Ok(Answer {
             response,

@@ -9,15 +9,10 @@ mod auth;
 mod content;
 mod health;
 mod ingest;
+mod proto;
 mod secrets;
 mod ssh;
 mod transport;
-
-/// Generated from `proto/content.proto`.
-mod proto {
-    #![expect(unused_qualifications, clippy::allow_attributes, reason = "generated code")]
-    tonic::include_proto!("containerd.services.content.v1");
-}
 
 pub use content::CACHE_STORE;
 

@@ -2,10 +2,14 @@
 //!
 //! Only the Docker Engine API is used, never the `docker` program. What is done about the container is decided by
 //! `decide.rs`, purely; `container.rs` does it, `image.rs` pulls, `exec.rs` dials through `docker exec`.
+//! `images.rs` is about the daemon's images and not about BuildKit: what `build --docker` needs.
 
 mod container;
 mod exec;
 mod image;
+mod images;
+
+pub use images::DockerImages;
 
 use super::decide::{Decision, Wanted, decide};
 use super::{BuilderConfig, BuilderError, Endpoint, dial};

@@ -4,7 +4,7 @@ use super::plan;
 use crate::cli::args::{BuildArgs, Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::{output, render, runtime, settings};
-use crate::event::{CancellationToken, Events};
+use crate::event::{CancellationToken, Event, Events};
 use crate::orchestrator::{self, BuildOptions, PackageReport, Prepared};
 use crate::plan::Plan;
 use crate::store::Store;
@@ -15,9 +15,9 @@ use std::sync::Arc;
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::wish(&args.selection)?;
-    let options = settings::build_options(args, global)?;
-    let prepared = orchestrator::prepare(&request)?;
-    let store = Arc::new(Store::open(&settings::cache_directory(global)?)?);
+    let mut options = settings::build_options(args, global)?;
+    let mut prepared = orchestrator::prepare(&request)?;
+    let store = Arc::new(settings::open_store(global)?);
     let planned = orchestrator::plan(&prepared, &wish, &store)?;
     if args.how.dry_run {
         return plan::print(&planned, Format::Text);
@@ -25,14 +25,21 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     if global.verbose > 1 {
         output::tell(plan::text(&planned).trim_end());
     }
-    let work = Work {
-        plan: &planned,
-        prepared: &prepared,
-        store: &store,
-        options: &options,
-    };
-    let reports = runtime::block_on(|cancel| work.run(settings::render_options(&args.how, global), cancel))?;
-    output::data(&text(&reports))
+    // Mostly all is there, and then neither threads nor a renderer are needed to say so.
+    if planned.has_work() || options.docker.is_some() {
+        orchestrator::complete(&mut prepared, &planned)?;
+        if args.how.precache_images || prepared.iter().any(|one| one.package.depends.is_some()) {
+            options.remote = Some(settings::remote(args, global)?);
+        }
+        let work = Work {
+            plan: &planned,
+            prepared: &prepared,
+            store: &store,
+            options: &options,
+        };
+        runtime::block_on(|cancel| work.run(settings::render_options(&args.how, global), cancel))?;
+    }
+    output::data(&text(&orchestrator::report(&prepared, &store)?))
 }
 
 struct Work<'a> {
@@ -44,11 +51,19 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Builds and renders side by side; the last event is shown before the result is returned.
-    async fn run(&self, how: render::RenderOptions, cancel: CancellationToken) -> Result<Vec<PackageReport>, Failure> {
+    async fn run(&self, how: render::RenderOptions, cancel: CancellationToken) -> Result<(), Failure> {
         let (events, receiver) = Events::channel();
         let build = async {
             let events = events; // dropped with the build, which ends the rendering
-            orchestrator::build(self.plan, self.prepared, self.store, self.options, &events, &cancel).await
+            let work = orchestrator::build(self.plan, self.prepared, self.store, self.options, &events, &cancel);
+            let mut work = std::pin::pin!(work);
+            tokio::select! {
+                result = &mut work => return result,
+                () = cancel.cancelled() => {}
+            }
+            // Through the renderer: a line that is printed past it would spoil the screen.
+            events.send(Event::Notice(runtime::CANCELLING.to_owned())).await;
+            work.await
         };
         let (result, _) = tokio::join!(build, render::render(receiver, how, std::io::stderr()));
         result.map_err(|error| match cancel.is_cancelled() {

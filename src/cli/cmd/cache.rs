@@ -7,21 +7,27 @@ use crate::cli::format::{self, Align, Table};
 use crate::cli::{output, runtime, settings};
 use crate::event::CancellationToken;
 use crate::oci::Reference;
-use crate::store::{DiskUsage, ImportOptions, Store, StoredImage, Verification};
+use crate::store::{DiskUsage, ImportOptions, Problem, Store, StoredImage, Verification};
 use std::fmt::Write as _;
 use std::path::Path;
 
 /// Runs the verb.
 pub fn run(verb: &CacheVerb, global: &GlobalArgs) -> Result<(), Failure> {
-    let store = Store::open(&settings::cache_directory(global)?)?;
+    let store = settings::open_store(global)?;
     runtime::block_on(async |cancel| match verb {
-        CacheVerb::Ls { format } => list(&store, *format).await,
-        CacheVerb::Rm { images } => remove(&store, images).await,
+        CacheVerb::Ls { format } => unless(&cancel, list(&store, *format)).await,
+        CacheVerb::Rm { images } => unless(&cancel, remove(&store, images)).await,
         CacheVerb::Export(args) => cache_export::run(&store, args, &cancel).await,
-        CacheVerb::Import { file } => import(&store, file, &cancel).await,
-        CacheVerb::Du { format } => disk_usage(&store, *format).await,
+        CacheVerb::Import { file, name } => import(&store, file, name.as_deref(), &cancel).await,
+        CacheVerb::Du { format } => unless(&cancel, disk_usage(&store, *format)).await,
         CacheVerb::Verify { format } => verify(&store, *format, &cancel).await,
     })
+}
+
+/// Leaves work that has nothing to clean up where it stands, be it waiting for a lock: the store bears that.
+async fn unless(cancel: &CancellationToken, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let done = cancel.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| Err(Failure::new(ExitCode::Cancelled, "cancelled")))
 }
 
 async fn list(store: &Store, how: Format) -> Result<(), Failure> {
@@ -70,8 +76,8 @@ async fn remove(store: &Store, images: &[String]) -> Result<(), Failure> {
         let _ = writeln!(text, "{name}");
     }
     output::tell(&format!(
-        "removed {} names and freed {}",
-        removal.names.len(),
+        "removed {} and freed {}",
+        format::count(removal.names.len(), "name"),
         format::size(removal.freed)
     ));
     if !removal.kept_by.is_empty() {
@@ -86,8 +92,11 @@ fn full_name(image: &str) -> Result<String, Failure> {
     Ok(reference.store_name())
 }
 
-async fn import(store: &Store, file: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
-    let options = ImportOptions::default();
+async fn import(store: &Store, file: &Path, name: Option<&str>, cancel: &CancellationToken) -> Result<(), Failure> {
+    let name = name.map(str::parse).transpose();
+    let options = ImportOptions {
+        name: name.map_err(|error| Failure::usage(format!("--name: {error}")))?,
+    };
     let imported = if file == Path::new("-") {
         store.import(std::io::stdin(), &options, cancel).await?
     } else if file.is_dir() {
@@ -102,8 +111,8 @@ async fn import(store: &Store, file: &Path, cancel: &CancellationToken) -> Resul
         let _ = writeln!(text, "{name}@{}", descriptor.digest);
     }
     output::tell(&format!(
-        "{} blobs written, {}",
-        imported.written,
+        "{} written, {}",
+        format::count(imported.written, "blob"),
         format::size(imported.written_bytes)
     ));
     output::data(&text)
@@ -135,10 +144,12 @@ async fn verify(store: &Store, how: Format, cancel: &CancellationToken) -> Resul
         Format::Text => {
             let text: String = found.problems.iter().map(|problem| format!("{problem}\n")).collect();
             output::data(&text)?;
-            let (images, blobs, bytes) = (found.images, found.blobs, format::size(found.bytes));
             output::tell(&format!(
-                "{images} names, {blobs} blobs, {bytes}: {} problems",
-                found.problems.len()
+                "{}, {}, {}: {}",
+                format::count(found.images, "name"),
+                format::count(found.blobs, "blob"),
+                format::size(found.bytes),
+                format::count(found.problems.len(), "problem")
             ));
         }
     }
@@ -146,10 +157,17 @@ async fn verify(store: &Store, how: Format, cancel: &CancellationToken) -> Resul
         return Ok(());
     }
     let message = format!(
-        "the cache {} is damaged: {} problems",
+        "the cache {} is damaged: {}",
         store.directory().display(),
-        found.problems.len()
+        format::count(found.problems.len(), "problem")
     );
-    Err(Failure::new(ExitCode::Store, message)
-        .with_hint("remove the images that need what is wrong (lkpkg cache rm) and build or import them again"))
+    let is_index = |problem: &Problem| problem.path.ends_with("index.json");
+    Err(
+        Failure::new(ExitCode::Store, message).with_hint(match found.problems.iter().any(is_index) {
+            true => {
+                "without its index.json a cache cannot be mended: move it away, and build or import the images again"
+            }
+            false => "remove the images that need what is wrong (lkpkg cache rm) and build or import them again",
+        }),
+    )
 }

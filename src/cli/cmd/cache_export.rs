@@ -33,6 +33,7 @@ pub async fn run(store: &Store, args: &ExportArgs, cancel: &CancellationToken) -
         return Ok(());
     }
     let failed = |error: std::io::Error| {
+        let error = reason(&error);
         Failure::new(
             ExitCode::Failed,
             format!("cannot write {}: {error}", args.outfile.display()),
@@ -51,6 +52,12 @@ pub async fn run(store: &Store, args: &ExportArgs, cancel: &CancellationToken) -
     let file = store.export(&image, &options, file, cancel).await?;
     file.persist(&args.outfile).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// What the system says, without the temporary file's name, which helps nobody.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" at path ").next().unwrap_or_default().to_owned()
 }
 
 /// A file beside `path` that takes its place when it is whole, and goes away otherwise.

@@ -5,7 +5,6 @@ use crate::cli::failure::Failure;
 use crate::cli::{output, settings};
 use crate::orchestrator;
 use crate::plan::Plan;
-use crate::store::Store;
 use std::fmt::Write as _;
 
 /// Runs the verb.
@@ -13,7 +12,7 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::wish(&args.selection)?;
     let prepared = orchestrator::prepare(&request)?;
-    let store = Store::open(&settings::cache_directory(global)?)?;
+    let store = settings::open_store(global)?;
     print(&orchestrator::plan(&prepared, &wish, &store)?, args.format)
 }
 

@@ -101,7 +101,8 @@ fn finished(step: &StepState) -> Option<Line> {
             Line::new(Kind::Good, text)
         }
         Outcome::Failed(reason) => {
-            let reason = text::clean(reason.as_bytes());
+            // The error that follows says it all; here one line is enough.
+            let reason = text::clean(reason.lines().next().unwrap_or_default().as_bytes());
             Line::new(Kind::Bad, format!("failed {what} after {took}: {reason}"))
         }
         Outcome::Cancelled => Line::new(Kind::Warning, format!("cancelled {what} after {took}")),

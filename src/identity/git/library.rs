@@ -149,7 +149,7 @@ impl Library {
             if let Some(reason) = self.unclear(path, status)? {
                 return Err(Refusal::Unfit(reason));
             }
-            add_parents(&mut directories, path);
+            add_with_parents(&mut directories, parent(path));
             changes.push(Change {
                 path: path.to_owned(),
                 is_untracked: status.contains(Status::WT_NEW),
@@ -187,6 +187,7 @@ impl Library {
             .flat_map(|path| path.ancestors())
             .map(Path::to_owned)
             .collect();
+        let mut last_parent = Vec::new();
         let is_asked_for = |entry: &[u8]| paths.iter().any(|path| is_below(entry, path.as_os_str().as_bytes()));
         for entry in index.iter().filter(|entry| is_asked_for(&entry.path)) {
             if entry.mode == SUBMODULE_MODE {
@@ -196,7 +197,11 @@ impl Library {
                 let reason = "its index marks files as skip-worktree, assume-unchanged or intent-to-add";
                 return Err(Refusal::Unfit(reason));
             }
-            add_parents(&mut directories, &entry.path);
+            // Files of one directory follow one another, mostly.
+            if parent(&entry.path) != last_parent {
+                last_parent = parent(&entry.path).to_owned();
+                add_with_parents(&mut directories, &last_parent);
+            }
         }
         Ok(directories)
     }
@@ -284,9 +289,15 @@ impl Library {
     }
 }
 
-/// Adds the directories above `path` to a set that has all directories above its members.
-fn add_parents(directories: &mut BTreeSet<PathBuf>, path: &[u8]) {
-    for directory in Path::new(OsStr::from_bytes(path)).ancestors().skip(1) {
+/// The directory that `path` lies in, relative to the same top.
+fn parent(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b"/").unwrap_or(path); // a repository that is not tracked
+    &path[..path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)]
+}
+
+/// Adds a directory and those above it to a set that has all directories above its members.
+fn add_with_parents(directories: &mut BTreeSet<PathBuf>, directory: &[u8]) {
+    for directory in Path::new(OsStr::from_bytes(directory)).ancestors() {
         if directories.contains(directory) {
             return;
         }

@@ -9,9 +9,10 @@ mod instruction;
 mod pattern;
 mod stages;
 
-use super::Package;
 use super::error::{Diagnostic, PackageError, Position};
+use super::{Package, paths};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What every name of Docker's own frontend contains, mirrored or not.
 const STANDARD_FRONTEND: &str = "docker/dockerfile";
@@ -86,9 +87,10 @@ pub fn references(text: &str, build_args: &BTreeMap<String, String>) -> Result<V
 /// [`references`] of a package's Dockerfile.
 ///
 /// # Errors
-/// The file cannot be read, or what [`references`] refuses, with the file and the line shown.
+/// The file is not there, not in the package, or cannot be read; or what [`references`] refuses, with the file and the line
+/// shown.
 pub fn load(package: &Package, build_args: &BTreeMap<String, String>) -> Result<Vec<ImageReference>, PackageError> {
-    let path = package.directory.join(&package.dockerfile);
+    let path = locate(package)?;
     let text = std::fs::read(&path).map_err(|source| PackageError::Read {
         path: path.clone(),
         source,
@@ -100,6 +102,34 @@ pub fn load(package: &Package, build_args: &BTreeMap<String, String>) -> Result<
             column: 1,
         };
         Diagnostic::at(&path, &text, position, usize::MAX, error.message).into()
+    })
+}
+
+/// Where the Dockerfile is: in the package directory, or in what extra sources lay over it.
+fn locate(package: &Package) -> Result<PathBuf, Diagnostic> {
+    let directory = &package.directory;
+    let error = |message: String| Diagnostic::of_file(directory, message);
+    let relative = paths::inside(directory, &package.dockerfile)
+        .map_err(|message| error(format!("the Dockerfile must be in the package directory: {message}")))?;
+    let expected = directory.join(&relative);
+    let laid_over = package.extra_sources.iter().filter_map(|extra| {
+        let rest = relative.strip_prefix(&extra.destination).ok()?;
+        Some(match rest.as_os_str().is_empty() {
+            true => extra.source.clone(),
+            false => extra.source.join(rest),
+        })
+    });
+    let mut places = std::iter::once(expected.clone()).chain(laid_over);
+    places.find(|place| place.is_file()).ok_or_else(|| {
+        error(if expected.exists() {
+            format!("the Dockerfile {} is not a file", expected.display())
+        } else {
+            format!(
+                "there is no {}; a package needs a Dockerfile, and `dockerfile` in build.yml or --dockerfile says so where it \
+                 has another name",
+                expected.display()
+            )
+        })
     })
 }
 

@@ -267,42 +267,42 @@ fn extra_sources_are_checked() {
 }
 
 #[test]
-fn the_dockerfile_must_be_a_file_in_the_package() {
-    refused(
-        "image: x\ndockerfile: gone",
-        "/T/p/build.yml:2:13: `dockerfile`: there is no /T/p/gone; a package needs a Dockerfile\n  |\n2 | dockerfile: gone\n\
-         \x20 |             ^^^^",
-    );
-    refused(
-        "image: x\ndockerfile: .",
-        "/T/p/build.yml:2:13: `dockerfile`: /T/p/ is not a file\n  |\n2 | dockerfile: .\n  |             ^",
-    );
+fn the_dockerfile_must_be_a_file_in_the_package_when_it_is_read() {
     refused(
         "image: x\ndockerfile: ../Dockerfile",
         "/T/p/build.yml:2:13: `dockerfile`: the Dockerfile must be in the package directory: `../Dockerfile` is outside the \
          package directory /T/p\n  |\n2 | dockerfile: ../Dockerfile\n  |             ^^^^^^^^^^^^^",
     );
-    let (_top, directory) = package("image: x");
-    std::fs::remove_file(directory.join("Dockerfile")).expect("removed");
-    let none = Overrides::default();
-    assert_eq!(
-        error_of(&directory, &none),
-        "/T/p: there is no /T/p/Dockerfile; a package needs a Dockerfile"
+    let (top, directory) = package("image: x\nextra-sources: ['../laid:laid']");
+    write(top.path(), "laid/File", "FROM scratch");
+    let check = |name: &str, message: &str| {
+        let overrides = Overrides {
+            dockerfile: Some(name.into()),
+            ..Overrides::default()
+        };
+        let package = load(&directory, &overrides).unwrap_or_else(|error| panic!("{error}"));
+        let found = crate::package::dockerfile::load(&package, &std::collections::BTreeMap::new());
+        let text = found.err().map(|error| error.to_string()).unwrap_or_default();
+        let parent = directory.parent().expect("has one").display().to_string();
+        assert_eq!(text.replace(&parent, "/T"), message);
+    };
+    check("Dockerfile", "");
+    check(
+        "gone",
+        "/T/p: there is no /T/p/gone; a package needs a Dockerfile, and `dockerfile` in build.yml or --dockerfile says so \
+         where it has another name",
     );
+    check(".", "/T/p: the Dockerfile /T/p/ is not a file");
     write(directory.parent().expect("has one"), "other", "FROM scratch");
-    std::os::unix::fs::symlink("../other", directory.join("Dockerfile")).expect("linked");
-    assert_eq!(
-        error_of(&directory, &none),
-        "/T/p: the Dockerfile must be in the package directory: `Dockerfile` leads outside the package directory /T/p, to \
-         /T/other"
+    for (name, target) in [("out", "../other"), ("in", "Dockerfile")] {
+        std::os::unix::fs::symlink(target, directory.join(name)).expect("linked");
+    }
+    check("in", "");
+    check(
+        "out",
+        "/T/p: the Dockerfile must be in the package directory: `out` leads outside the package directory /T/p, to /T/other",
     );
-    write(&directory, "inside", "FROM scratch");
-    std::fs::remove_file(directory.join("Dockerfile")).expect("removed");
-    std::os::unix::fs::symlink("inside", directory.join("Dockerfile")).expect("linked");
-    assert_eq!(
-        load(&directory, &none).map(|p| p.dockerfile).ok(),
-        Some("Dockerfile".into())
-    );
+    check("laid/File", "");
 }
 
 #[test]

@@ -9,17 +9,26 @@ use serde_json::json;
 use std::io::{BufReader, Read, Write};
 use tar::{Builder, EntryType, Header};
 
+/// What a layout has an entry for.
+pub(super) struct Member {
+    /// An index or the manifest of an image.
+    pub(super) root: Descriptor,
+    /// What it is called inside; None: it has no name there.
+    pub(super) name: Option<String>,
+    /// The manifest that `root` is, where Docker shall be able to load it.
+    pub(super) docker: Option<Box<Manifest>>,
+}
+
+impl Member {
+    fn text(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.root.digest.as_str())
+    }
+}
+
 impl Inner {
-    /// Writes everything below `root`, which is called `name` inside. With `docker`, the manifest that `root` is, Docker
-    /// can load the file too.
-    pub(super) fn write_layout(
-        &self,
-        root: &Descriptor,
-        name: &str,
-        docker: Option<&Manifest>,
-        output: &mut dyn Write,
-    ) -> Result<(), StoreError> {
-        let reach = self.reach([root])?;
+    /// Writes the members and everything below them, each blob once.
+    pub(super) fn write_layout(&self, members: &[Member], output: &mut dyn Write) -> Result<(), StoreError> {
+        let reach = self.reach(members.iter().map(|member| &member.root))?;
         if let Some((digest, reason)) = reach.unreadable.into_iter().next() {
             return Err(StoreError::Damaged {
                 path: self.blob_path(&digest),
@@ -27,15 +36,18 @@ impl Inner {
             });
         }
         let mut tar = Builder::new(output);
-        let index = json_bytes(&Index::of(vec![self.named(root, name)?]));
+        let entries = members.iter().map(|member| self.entry_of(member));
+        let index = json_bytes(&Index::of(entries.collect::<Result<_, _>>()?));
         add_file(&mut tar, "oci-layout", LAYOUT_JSON.as_bytes())?;
         add_file(&mut tar, "index.json", &index)?;
-        if let Some(manifest) = docker {
-            add_file(&mut tar, "manifest.json", &docker_manifest(manifest, name))?;
+        if members.iter().any(|member| member.docker.is_some()) {
+            add_file(&mut tar, "manifest.json", &docker_manifest(members))?;
         }
         for directory in ["blobs/", "blobs/sha256/"] {
             add(&mut tar, directory, EntryType::Directory, 0, &[][..])?;
         }
+        let names: Vec<&str> = members.iter().map(Member::text).collect();
+        let needed_by = names.join(", ");
         for (digest, size) in &reach.blobs {
             let descriptor = Descriptor::new("", digest.clone(), *size);
             // The header states the size before the bytes come, so that it has to be right.
@@ -48,7 +60,7 @@ impl Inner {
                 }
                 _ => {}
             }
-            let blob = self.open_checked(&descriptor, name)?;
+            let blob = self.open_checked(&descriptor, &needed_by)?;
             let mut blob = BufReader::with_capacity(CHUNK_BYTES, blob);
             add(&mut tar, &blob_path(digest), EntryType::Regular, *size, &mut blob)?;
             // The digest is checked at the end of the file, which nobody has read yet.
@@ -57,23 +69,31 @@ impl Inner {
         tar.finish().map_err(failed)
     }
 
-    fn named(&self, root: &Descriptor, name: &str) -> Result<Descriptor, StoreError> {
-        let mut entry = root.clone();
-        if let Some((_, document)) = self.document(&root.digest)? {
+    fn entry_of(&self, member: &Member) -> Result<Descriptor, StoreError> {
+        let mut entry = member.root.clone();
+        if let Some((_, document)) = self.document(&entry.digest)? {
             entry.media_type = document.media_type().to_owned();
         }
         // containerd, Docker and linuxkit look for the one, skopeo and the specification for the other.
         for key in [annotation::REF_NAME, annotation::CONTAINERD_IMAGE_NAME] {
-            entry.annotations.insert(key.to_owned(), name.to_owned());
+            entry.annotations.remove(key);
+            if let Some(name) = &member.name {
+                entry.annotations.insert(key.to_owned(), name.clone());
+            }
         }
         Ok(entry)
     }
 }
 
 /// The `manifest.json` of `docker save`, as Docker writes it since version 25: blobs have their place in the OCI layout.
-fn docker_manifest(manifest: &Manifest, name: &str) -> Vec<u8> {
-    let layers: Vec<String> = manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect();
-    json_bytes(&json!([{"Config": blob_path(&manifest.config.digest), "RepoTags": [name], "Layers": layers}]))
+fn docker_manifest(members: &[Member]) -> Vec<u8> {
+    let images = members.iter().filter_map(|member| {
+        let manifest = member.docker.as_deref()?;
+        let layers: Vec<String> = manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect();
+        let names = member.name.as_ref().map(std::slice::from_ref);
+        Some(json!({"Config": blob_path(&manifest.config.digest), "RepoTags": names, "Layers": layers}))
+    });
+    json_bytes(&images.collect::<Vec<_>>())
 }
 
 fn blob_path(digest: &Digest) -> String {

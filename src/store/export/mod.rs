@@ -12,6 +12,7 @@ use crate::content::Document;
 use crate::event::CancellationToken;
 use crate::oci::merge;
 use crate::oci::{Descriptor, Manifest, Platform, Reference};
+use layout::Member;
 use std::io::{self, BufWriter, Write};
 use std::str::FromStr;
 
@@ -60,10 +61,40 @@ impl Store {
         output: W,
         cancel: &CancellationToken,
     ) -> Result<W, StoreError> {
-        let (reference, options, cancel) = (reference.clone(), options.clone(), cancel.clone());
+        let (reference, options) = (reference.clone(), options.clone());
+        self.write_with(output, cancel, move |inner, output| {
+            inner.export(&reference, &options, output)
+        })
+        .await
+    }
+
+    /// Writes several images into one archive for `docker load`, as [`Self::export`] does with one. Each is the manifest of
+    /// one platform, see [`Self::find_image`], with the name that it has inside, if any.
+    pub async fn export_images<W: Write + Send + 'static>(
+        &self,
+        images: Vec<(Descriptor, Option<Reference>)>,
+        output: W,
+        cancel: &CancellationToken,
+    ) -> Result<W, StoreError> {
+        self.write_with(output, cancel, move |inner, output| inner.export_images(images, output))
+            .await
+    }
+
+    async fn write_with<W: Write + Send + 'static>(
+        &self,
+        output: W,
+        cancel: &CancellationToken,
+        work: impl FnOnce(&Inner, &mut dyn Write) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<W, StoreError> {
+        let mut output = Stoppable {
+            inner: output,
+            cancel: cancel.clone(),
+        };
         self.blocking(move |inner| {
-            let mut output = Stoppable { inner: output, cancel };
-            let result = inner.export(&reference, &options, &mut output);
+            let mut buffered = BufWriter::with_capacity(CHUNK_BYTES, &mut output);
+            let result = work(inner, &mut buffered).and_then(|()| buffered.flush().map_err(failed));
+            // What is left in it after an error is of no use; its writer may be the reason.
+            let _ = buffered.into_parts();
             if output.cancel.is_cancelled() {
                 return Err(StoreError::Cancelled);
             }
@@ -82,29 +113,40 @@ impl Inner {
             .name
             .as_ref()
             .map_or_else(|| stored.clone(), Reference::store_name);
-        let mut output = BufWriter::with_capacity(CHUNK_BYTES, output);
         let platform = match (options.format, &options.platform) {
             (ExportFormat::Oci, None) => None,
             (_, None) => Some(Platform::host()),
             (_, Some(platform)) => Some(platform.clone()),
         };
-        let Some(platform) = platform else {
-            self.write_layout(&root, &name, None, &mut output)?;
-            return output.flush().map_err(failed);
+        let root = match platform {
+            Some(platform) => self.image_for(&root, &stored, &platform)?,
+            None => root,
         };
-        let image = self.image_for(&root, &stored, &platform)?;
-        match options.format {
-            ExportFormat::Oci => self.write_layout(&image, &name, None, &mut output)?,
-            ExportFormat::Docker => {
-                let manifest = self.manifest(&image, &stored)?;
-                self.write_layout(&image, &name, Some(&manifest), &mut output)?;
-            }
+        let docker = match options.format {
+            ExportFormat::Oci => None,
+            ExportFormat::Docker => Some(self.manifest(&root, &stored)?),
             ExportFormat::Filesystem => {
-                let manifest = self.manifest(&image, &stored)?;
-                self.write_filesystem(&manifest.layers, &stored, &mut output)?;
+                let manifest = self.manifest(&root, &stored)?;
+                return self.write_filesystem(&manifest.layers, &stored, output);
             }
-        }
-        output.flush().map_err(failed)
+        };
+        let name = Some(name);
+        self.write_layout(&[Member { root, name, docker }], output)
+    }
+
+    fn export_images(
+        &self,
+        images: Vec<(Descriptor, Option<Reference>)>,
+        output: &mut dyn Write,
+    ) -> Result<(), StoreError> {
+        let member = |(root, name): (Descriptor, Option<Reference>)| {
+            let name = name.as_ref().map(Reference::store_name);
+            let manifest = self.manifest(&root, name.as_deref().unwrap_or(root.digest.as_str()))?;
+            let docker = Some(manifest);
+            Ok(Member { root, name, docker })
+        };
+        let members = images.into_iter().map(member).collect::<Result<Vec<_>, StoreError>>()?;
+        self.write_layout(&members, output)
     }
 
     fn image_for(&self, root: &Descriptor, name: &str, platform: &Platform) -> Result<Descriptor, StoreError> {

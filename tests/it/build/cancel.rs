@@ -1,15 +1,7 @@
 //! Builds that are given up.
 
 use super::*;
-
-/// Processes whose command line has `text` in it.
-fn processes(text: &str) -> usize {
-    let all = Path::new("/proc").read_dir().expect("/proc").flatten();
-    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines
-        .filter(|line| String::from_utf8_lossy(line).replace('\0', " ").contains(text))
-        .count()
-}
+use crate::program::processes;
 
 #[tokio::test]
 async fn cancelling_ends_the_step_and_leaves_nothing() {
@@ -28,7 +20,7 @@ async fn cancelling_ends_the_step_and_leaves_nothing() {
         "{:?}",
         outcome.error()
     );
-    let took = wait_until(|| processes(&sleep) == 0).await;
+    let took = wait_until(|| processes(&sleep).is_empty()).await;
     eprintln!("the step ended {took:?} after the build");
     assert!(
         took < Duration::from_secs(10),

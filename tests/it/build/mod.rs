@@ -7,6 +7,7 @@ mod own;
 mod registry;
 mod results;
 
+use crate::program::unique;
 use crate::servers::server;
 use lkpkg::build::{
     BuildError, BuildRequest, Built, CachedImage, Failure, FailureKind, SecretFrom, SecretSource, SshSource, build,
@@ -18,7 +19,6 @@ use lkpkg::oci::credentials::{CredentialSource, Credentials};
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation};
 use memory::Memory;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -138,14 +138,6 @@ async fn connect(address: String) -> Endpoint {
 
 async fn buildkit() -> Option<Endpoint> {
     Some(connect(server("LKPKG_TEST_BUILDKIT")?).await)
-}
-
-/// Something that no earlier run has in BuildKit's cache.
-fn unique() -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970");
-    format!("{}-{}", std::process::id(), now.as_nanos())
 }
 
 fn is_log(event: &Event, text: &str) -> bool {

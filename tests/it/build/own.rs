@@ -1,67 +1,15 @@
-//! A BuildKit of the test's own, that it may kill; and a place that never finishes writing.
+//! A BuildKit that goes away; and a place that never finishes writing.
 
-use super::{BuildError, Package, connect, is_log, unique};
-use crate::servers::server;
+use super::{BuildError, Package, connect, is_log};
+use crate::program::unique;
+use crate::servers::{OwnBuildKit, server};
 use async_trait::async_trait;
 use lkpkg::content::{BlobReader, ContentError, Sink, Source};
 use lkpkg::event::CancellationToken;
 use lkpkg::oci::{Descriptor, Digest};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// A buildkitd that is killed at the end.
-struct OwnBuildKit {
-    child: Child,
-    directory: tempfile::TempDir,
-}
-
-impl OwnBuildKit {
-    fn start(program: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path();
-        let log = std::fs::File::create(path.join("log")).expect("a log");
-        let programs = Path::new(program)
-            .parent()
-            .expect("in a directory")
-            .display()
-            .to_string();
-        let child = Command::new(program)
-            .arg("--root")
-            .arg(path.join("root"))
-            .args(["--oci-worker-snapshotter=native", "--addr"])
-            .arg(format!("unix://{}", path.join("sock").display()))
-            .env(
-                "PATH",
-                format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()),
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("buildkitd starts");
-        Self { child, directory }
-    }
-
-    async fn endpoint(&self) -> lkpkg::builder::Endpoint {
-        let socket = self.directory.path().join("sock");
-        super::wait_until(|| std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
-        connect(format!("unix://{}", socket.display())).await
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for OwnBuildKit {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 #[tokio::test]
 async fn a_buildkit_that_goes_away_is_an_error_that_says_so() {
@@ -69,7 +17,7 @@ async fn a_buildkit_that_goes_away_is_an_error_that_says_so() {
         return;
     };
     let mut buildkit = OwnBuildKit::start(&program);
-    let endpoint = buildkit.endpoint().await;
+    let endpoint = connect(buildkit.address()).await;
     let package = Package::new("FROM scratch\nCOPY x /x\n").file("x", &unique());
     let content = Arc::new(Stuck::default());
     let cancel = CancellationToken::new();

@@ -147,6 +147,8 @@ proptest! {
         include in prop::collection::vec("!?[abc*]{1,2}(/([abc?]{1,2}|[*][*]?)){0,2}", 0..3),
         exclude in prop::collection::vec("!?[abc*]{1,2}(/([abc?]{1,2}|[*][*]?)){0,2}", 0..4),
     ) {
+        // BuildKit takes `c/*/**` for the prefix `c` and does not look into `c/a`. So do we: the same files are sent.
+        prop_assume!(!include.iter().chain(&exclude).any(|pattern| pattern.ends_with("/*/**")));
         let directory = tempfile::tempdir().unwrap();
         let files: Vec<&str> = files.iter().map(String::as_str)
             .filter(|path| !files.iter().any(|other| other.starts_with(&format!("{path}/")))).collect();
