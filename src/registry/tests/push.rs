@@ -30,7 +30,7 @@ pub(super) async fn push_to(repository: &Repository, memory: &Memory, root: &Des
         jobs: 1,
         ..PushOptions::default()
     };
-    let pushed = crate::registry::push(memory, repository, root, &["1".to_owned()], &options).await;
+    let pushed = push(memory, repository, root, &["1".to_owned()], &options).await;
     pushed.map_err(|error| {
         let text = format!("{error} {error:?}");
         assert!(!text.contains("s3cret"), "{text}");
