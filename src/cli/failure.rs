@@ -117,7 +117,12 @@ impl From<OrchestratorError> for Failure {
                 has_network,
                 scanner,
                 source,
-            } => build_failure(&tag, has_network, scanner.as_deref().unwrap_or(DEFAULT_SCANNER), source),
+            } => build_failure(
+                &tag,
+                has_network,
+                scanner.as_deref().unwrap_or(DEFAULT_SCANNER),
+                *source,
+            ),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
             OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),

@@ -34,7 +34,7 @@ pub enum OrchestratorError {
         /// Image of the SBoM scanner, when one was named.
         scanner: Option<String>,
         /// Why.
-        source: BuildError,
+        source: Box<BuildError>,
     },
     /// The store failed.
     #[error(transparent)]
@@ -66,15 +66,10 @@ pub enum OrchestratorError {
 impl OrchestratorError {
     /// Whether this only says that the work was stopped.
     pub fn is_cancelled(&self) -> bool {
-        matches!(
-            self,
-            Self::Cancelled
-                | Self::Build {
-                    source: BuildError::Cancelled,
-                    ..
-                }
-                | Self::Builder(BuilderError::Cancelled)
-                | Self::Store(StoreError::Cancelled)
-        )
+        match self {
+            Self::Build { source, .. } => matches!(**source, BuildError::Cancelled),
+            Self::Cancelled | Self::Builder(BuilderError::Cancelled) | Self::Store(StoreError::Cancelled) => true,
+            _ => false,
+        }
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn solve(
         tag: one.identity.tag.clone(),
         has_network: one.package.has_network,
         scanner: options.sbom.clone().filter(|scanner| !scanner.is_empty()),
-        source,
+        source: Box::new(source),
     })?;
     Ok(store.merge_platforms(&one.identity.reference, &built.index).await?)
 }
