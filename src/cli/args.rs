@@ -329,6 +329,8 @@ pub enum CacheVerb {
         #[arg(long, value_name = "IMAGE")]
         name: Option<String>,
     },
+    /// Bring images from their registries into the cache; what is there already does not travel again
+    Pull(PullArgs),
     /// Show how much disk the images use
     Du {
         /// How to print it
@@ -341,6 +343,17 @@ pub enum CacheVerb {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+}
+
+/// `lkpkg cache pull`
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Names of images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// Platforms to bring, for example linux/amd64,linux/arm64 [default: all that the image has]
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub platforms: Vec<String>,
 }
 
 /// `lkpkg cache export`

@@ -211,7 +211,10 @@ impl From<ContentError> for Failure {
         match error {
             ContentError::Failed { doing, source } => match source.downcast::<StoreError>() {
                 Ok(error) => (*error).into(),
-                Err(source) => Self::new(ExitCode::Failed, format!("{doing}: {source}")),
+                Err(source) => match source.downcast::<RegistryError>() {
+                    Ok(error) => (*error).into(),
+                    Err(source) => Self::new(ExitCode::Failed, format!("{doing}: {source}")),
+                },
             },
             ContentError::Mismatch { .. } | ContentError::Missing(_) => Self::new(ExitCode::Store, error.to_string()),
             error => Self::new(ExitCode::Failed, error.to_string()),

@@ -113,7 +113,8 @@ pub fn wish(selection: &SelectionArgs) -> Result<Wish, Failure> {
     })
 }
 
-fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
+/// The platforms that a flag names.
+pub fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
     let given = texts.iter().filter(|text| !text.trim().is_empty());
     let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("{flag}: {error}")));
     given.map(parse).collect()
@@ -122,13 +123,7 @@ fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
 /// Given credentials only, or else what Docker's configuration says.
 pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
     if package.registry_creds.is_empty() {
-        let directory = env::value(env::DOCKER_CONFIG)
-            .map(PathBuf::from)
-            .or_else(|| env::value(env::HOME).map(|home| PathBuf::from(home).join(".docker")));
-        return Ok(CredentialSource::docker_with_text(
-            directory,
-            env::value(env::DOCKER_AUTH_CONFIG),
-        ));
+        return Ok(dockers_credentials());
     }
     let parse = |text: &String| {
         credentials::parse_given(text).map_err(|error| {
@@ -138,6 +133,13 @@ pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
     Ok(CredentialSource::given(
         package.registry_creds.iter().map(parse).collect::<Result<_, _>>()?,
     ))
+}
+
+/// What Docker's configuration and its helpers say.
+pub fn dockers_credentials() -> CredentialSource {
+    let home = || env::value(env::HOME).map(|home| PathBuf::from(home).join(".docker"));
+    let directory = env::value(env::DOCKER_CONFIG).map(PathBuf::from).or_else(home);
+    CredentialSource::docker_with_text(directory, env::value(env::DOCKER_AUTH_CONFIG))
 }
 
 /// What RUN steps may ask for.
@@ -205,14 +207,14 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
 }
 
 /// Where lkpkg itself pulls images from. Sets up TLS, so it is asked for only when there is something to pull.
-pub fn remote(args: &BuildArgs, global: &GlobalArgs) -> Result<Remote, Failure> {
+pub fn remote(credentials: CredentialSource, global: &GlobalArgs) -> Result<Remote, Failure> {
     let variable = env::value(env::MIRROR).unwrap_or_default();
     let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
     let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
     let home = env::value(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".config/docker/certs.d"));
     let registry = Registry::new(RegistrySettings {
-        credentials: Arc::new(credentials(&args.package)?),
+        credentials: Arc::new(credentials),
         mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),

@@ -29,7 +29,7 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     if planned.has_work() || options.docker.is_some() {
         orchestrator::complete(&mut prepared, &planned)?;
         if args.how.precache_images || prepared.iter().any(|one| one.package.depends.is_some()) {
-            options.remote = Some(settings::remote(args, global)?);
+            options.remote = Some(settings::remote(options.credentials.clone(), global)?);
         }
         let work = Work {
             plan: &planned,

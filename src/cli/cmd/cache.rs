@@ -1,6 +1,6 @@
-//! `lkpkg cache ls|rm|import|du|verify`; exporting has a file of its own.
+//! `lkpkg cache ls|rm|import|du|verify`; exporting and pulling have files of their own.
 
-use super::cache_export;
+use super::{cache_export, cache_pull};
 use crate::cli::args::{CacheVerb, Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::format::{self, Align, Table};
@@ -19,6 +19,7 @@ pub fn run(verb: &CacheVerb, global: &GlobalArgs) -> Result<(), Failure> {
         CacheVerb::Rm { images } => unless(&cancel, remove(&store, images)).await,
         CacheVerb::Export(args) => cache_export::run(&store, args, &cancel).await,
         CacheVerb::Import { file, name } => import(&store, file, name.as_deref(), &cancel).await,
+        CacheVerb::Pull(args) => unless(&cancel, cache_pull::run(&store, args, global)).await,
         CacheVerb::Du { format } => unless(&cancel, disk_usage(&store, *format)).await,
         CacheVerb::Verify { format } => verify(&store, *format, &cancel).await,
     })

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cache;
 pub mod cache_export;
+pub mod cache_pull;
 pub mod completions;
 pub mod keep_buildkitd;
 pub mod plan;

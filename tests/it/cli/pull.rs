@@ -90,3 +90,30 @@ fn docker_images_of_depends_are_pulled() {
     workshop.run(&build).done();
     assert!(workshop.repository().join("p/image.tar").exists());
 }
+
+#[test]
+fn cache_pull_brings_all_platforms_or_those_that_are_named() {
+    let Some(registry) = server("LKPKG_TEST_REGISTRY") else {
+        return;
+    };
+    let workshop = Workshop::new();
+    let mirror = format!("registry.invalid=http://{registry}");
+    let pull = ["cache", "pull", "--mirror", &mirror];
+    let one = workshop.run(&[&pull[..], &[ONLY_BY_MIRROR, "--platforms", "linux/arm64"]].concat());
+    let one = one.done();
+    assert!(one.starts_with(&format!("{ONLY_BY_MIRROR}@sha256:")), "{one}");
+    let names = ["", "-arm64"].map(|end| format!("{ONLY_BY_MIRROR}{end}"));
+    assert_eq!(workshop.names(), names);
+    assert_eq!(workshop.run(&[&pull[..], &[ONLY_BY_MIRROR]].concat()).done(), one);
+    let names = ["", "-amd64", "-arm64", "-riscv64", "-s390x"].map(|end| format!("{ONLY_BY_MIRROR}{end}"));
+    assert_eq!(workshop.names(), names);
+    workshop.verify();
+    let none = workshop.run(&[&pull[..], &[ONLY_BY_MIRROR, "--platforms", "linux/ppc64le"]].concat());
+    none.failed(3, &["cannot pull", "there is none for linux/ppc64le"]);
+    let gone = format!("{registry}/no/such:1");
+    workshop
+        .run(&["cache", "pull", &gone])
+        .failed(3, &[&gone, "no such image"]);
+    let nowhere = workshop.run(&["cache", "pull", "127.0.0.1:1/x:1"]);
+    nowhere.failed(3, &["127.0.0.1:1"]);
+}
