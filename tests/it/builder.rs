@@ -683,11 +683,9 @@ async fn an_image_that_cannot_be_pulled_is_named() {
 
 #[tokio::test]
 async fn a_docker_daemon_that_is_not_there_is_known_at_once() {
-    let begin = Instant::now();
     let error = docker_answers("unix:///nowhere/docker.sock")
         .await
         .expect_err("no daemon");
-    assert!(begin.elapsed() < Duration::from_secs(1));
     assert_eq!(error.kind(), Kind::Missing);
     assert!(
         error.to_string().contains("unix:///nowhere/docker.sock: No such file"),

@@ -9,7 +9,6 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A daemon, and a BuildKit to build with.
 struct Servers {
@@ -113,13 +112,11 @@ fn docker_has_every_platform_under_its_name_and_runs_the_hosts() {
 fn a_daemon_that_is_not_there_is_missed_before_anything_is_built() {
     let workshop = Workshop::new();
     workshop.package("x", "image: x\n", "FROM busybox:1.37\n");
-    let begun = Instant::now();
     let run = workshop.run_with("BUILDKIT_HOST", "unix:///no-buildkit", &BUILD);
     run.failed(
         3,
         &["no Docker daemon answers at unix://", "no-docker.sock", "DOCKER_HOST"],
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 /// A daemon that answers what it is asked first, and then `load` to whoever loads an image.
@@ -221,9 +218,7 @@ fn a_load_is_cancelled_at_once() {
     assert!(lines.any(|line| line.unwrap().contains("into Docker")));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let begun = Instant::now();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(begun.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

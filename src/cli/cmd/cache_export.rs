@@ -50,6 +50,8 @@ pub async fn run(store: &Store, args: &ExportArgs, cancel: &CancellationToken) -
     }
     let file = beside(&args.outfile).map_err(failed)?;
     let file = store.export(&image, &options, file, cancel).await?;
+    // Nothing bears its final name before it is on the disk.
+    file.as_file().sync_all().map_err(failed)?;
     file.persist(&args.outfile).map_err(|error| failed(error.error))?;
     Ok(())
 }

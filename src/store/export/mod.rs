@@ -14,7 +14,6 @@ use crate::oci::merge;
 use crate::oci::{Descriptor, Manifest, Platform, Reference};
 use layout::Member;
 use std::io::{self, BufWriter, Write};
-use std::str::FromStr;
 
 /// What an export looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +24,6 @@ pub enum ExportFormat {
     Docker,
     /// The files of the image, its layers applied one upon the other.
     Filesystem,
-}
-
-impl FromStr for ExportFormat {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "oci" => Ok(Self::Oci),
-            "docker" => Ok(Self::Docker),
-            "filesystem" => Ok(Self::Filesystem),
-            other => Err(format!("unknown format {other:?}: one of oci, docker, filesystem")),
-        }
-    }
 }
 
 /// What is exported, and how.

@@ -5,20 +5,27 @@ use crate::program::unique;
 use crate::servers::SmallDisk;
 use lkpkg::fsx::FileLock;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_locked_cache_is_waited_for_with_a_limit() {
     let workshop = workshop();
     workshop.run(&["cache", "ls"]).done();
     let lock = FileLock::exclusive(&workshop.cache().join(".lkpkg.lock"), Duration::ZERO).unwrap();
-    let begin = Instant::now();
     let holder = format!("is held by process {} (", std::process::id());
     for arguments in [&["cache", "ls"][..], &["build", "p"], &["plan", "p"]] {
         let run = workshop.run(&[&["--lock-timeout", "0"], arguments].concat());
-        run.failed(4, &["the cache is locked: ", ".lkpkg.lock", &holder, "--lock-timeout"]);
+        run.failed(
+            4,
+            &[
+                "the cache is locked: ",
+                ".lkpkg.lock",
+                &holder,
+                "waited 0 s",
+                "--lock-timeout",
+            ],
+        );
     }
-    assert!(begin.elapsed() < Duration::from_secs(5));
     // Whoever waits is told for whom, and goes on when the lock is free.
     let running = crate::program::Running::start(&mut workshop.command(&["cache", "ls"]));
     running.until_said(&format!("waiting at most 30 s for process {}", std::process::id()));

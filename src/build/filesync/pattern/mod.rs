@@ -86,11 +86,6 @@ impl PatternMatcher {
         &self.patterns
     }
 
-    /// Whether any pattern is an exception.
-    pub fn has_exceptions(&self) -> bool {
-        self.patterns.iter().any(Pattern::is_exception)
-    }
-
     /// Whether `path` (relative, `/` between its parts) matches, and what its entries have to be asked with.
     /// `parent` is what the call for its parent directory gave; for entries of the root, the default.
     pub fn matches(&self, path: &str, parent: &MatchInfo) -> (bool, MatchInfo) {
