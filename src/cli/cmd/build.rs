@@ -58,8 +58,10 @@ impl Work<'_> {
             let work = orchestrator::build(self.plan, self.prepared, self.store, self.options, &events, &cancel);
             let mut work = std::pin::pin!(work);
             tokio::select! {
-                result = &mut work => return result,
+                // First, or a build that stops in the same instant would end without a word.
+                biased;
                 () = cancel.cancelled() => {}
+                result = &mut work => return result,
             }
             // Through the renderer: a line that is printed past it would spoil the screen.
             events.send(Event::Notice(runtime::CANCELLING.to_owned())).await;
