@@ -13,7 +13,7 @@ use crate::oci::credentials::{self, CredentialSource};
 use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
-use crate::registry::{Mirrors, Registry, RegistrySettings};
+use crate::registry::{self, Mirrors, Registry, RegistrySettings};
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -218,6 +218,7 @@ pub fn remote(credentials: CredentialSource, global: &GlobalArgs) -> Result<Remo
         mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
+        jobs: registry::JOBS,
     })?;
     Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
 }
