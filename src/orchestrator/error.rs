@@ -7,6 +7,7 @@ use crate::fsx::FileError;
 use crate::identity::IdentityError;
 use crate::package::PackageError;
 use crate::plan::PlanError;
+use crate::registry::RegistryError;
 use crate::store::StoreError;
 
 /// Why preparing, planning or building failed.
@@ -51,6 +52,44 @@ pub enum OrchestratorError {
         named_by: String,
         /// Where it was looked for, and what came of it.
         reason: String,
+    },
+    /// What a registry has could not be found out.
+    #[error("cannot find out whether {name} is in its registry: {source}")]
+    Ask {
+        /// The image.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// An image did not get to its registry, or a tag of it.
+    #[error("failed to push {name}: {source}")]
+    Push {
+        /// The image, with the tag.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// An image that is not where it was looked for.
+    #[error("cannot pull {image}: {reason}")]
+    Absent {
+        /// The image.
+        image: String,
+        /// Where it was looked for.
+        reason: String,
+    },
+    /// No image of which an index could be made.
+    #[error(
+        "cannot make an index of {name}: its registry has no image with its tag and an architecture, {name}-amd64 say"
+    )]
+    NoArchitectureTags {
+        /// The image.
+        name: String,
+    },
+    /// A release of what is nowhere.
+    #[error("cannot release {name}: it is neither in the cache nor in its registry")]
+    NothingToRelease {
+        /// The image.
+        name: String,
     },
     /// A file of the package directory could not be written.
     #[error(transparent)]

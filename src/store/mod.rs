@@ -24,7 +24,7 @@ pub use error::StoreError;
 pub use export::{ExportFormat, ExportOptions};
 pub use import::{ImportOptions, Imported};
 pub use listing::{DiskUsage, ImageUsage, StoredImage};
-pub use lookup::View;
+pub use lookup::{Complete, View};
 pub use remove::Removal;
 pub use verify::{Problem, ProblemKind, Verification};
 

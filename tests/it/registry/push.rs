@@ -5,7 +5,7 @@ use super::{basic, settings};
 use crate::servers::program;
 use lkpkg::content::{Sink, Source, copy, pull, read_document, validate};
 use lkpkg::oci::credentials::Credentials;
-use lkpkg::oci::merge::for_platform;
+use lkpkg::oci::merge::for_platforms;
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation, media_type};
 use lkpkg::registry::{BlobState, Existing, PushOptions, Pushed, Registry, RegistryError, Repository, push};
 use lkpkg::store::Store;
@@ -187,7 +187,7 @@ async fn two_who_push_two_platforms_at_the_same_time_leave_both() {
         let tag = round.to_string();
         let mut all = tokio::task::JoinSet::new();
         for architecture in ["amd64", "arm64", "riscv64", "s390x"] {
-            let part = for_platform(&whole, &Platform::linux(architecture));
+            let part = for_platforms(&whole, &[Platform::linux(architecture)]);
             let root = put_index(&store, &part).await;
             let (store, tag) = (store.clone(), tag.clone());
             let repository = repository(&client(host), host, "org/contested");
@@ -303,7 +303,7 @@ async fn an_index_of_dockers_becomes_one_of_oci() {
 
     let (bytes, _) = read_document(&store, &bed.root).await.unwrap();
     let whole: Index = serde_json::from_slice(&bytes).unwrap();
-    let root = put_index(&store, &for_platform(&whole, &Platform::linux("amd64"))).await;
+    let root = put_index(&store, &for_platforms(&whole, &[Platform::linux("amd64")])).await;
     for tag in ["list", "single"] {
         push_as(&store, &repository, &root, &[tag], Existing::Merge)
             .await
