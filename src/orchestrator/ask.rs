@@ -78,7 +78,7 @@ async fn question(registry: &Registry, reference: &Reference, has_to_know: bool)
     // Who writes wants to know it from the registry itself, and whether it lets us.
     let repository = match has_to_know {
         true => registry.repository(reference).for_writing(),
-        false => registry.repository(reference),
+        false => registry.hasty().repository(reference),
     };
     let tag = reference.tag().unwrap_or("latest");
     // Most of what is asked for is not there, and a HEAD counts against no limit.
