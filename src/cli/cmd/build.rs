@@ -3,7 +3,7 @@
 use super::plan;
 use crate::cli::args::{BuildArgs, Format, GlobalArgs};
 use crate::cli::failure::Failure;
-use crate::cli::{output, runtime, settings, work};
+use crate::cli::{format, output, runtime, settings, work};
 use crate::event::CancellationToken;
 use crate::oci::Descriptor;
 use crate::orchestrator::{self, Answers, PackageReport, Prepared, PublishOptions};
@@ -78,6 +78,7 @@ impl Work<'_> {
         }
         orchestrator::complete(&mut prepared, &plan)?;
         let mut options = settings::build_options(args, self.global)?;
+        let counted = registry.clone();
         options.remote = Some(settings::remote(&registry));
         options.publish = wish.push.then(|| PublishOptions {
             registry,
@@ -88,6 +89,12 @@ impl Work<'_> {
             orchestrator::build(&plan, &prepared, &self.store, &options, events, &cancel).await
         });
         let published = published.await?;
+        if self.global.verbose > 1 {
+            output::tell(&format!(
+                "{} to registries",
+                format::count(usize::try_from(counted.requests()).unwrap_or(usize::MAX), "request")
+            ));
+        }
         let reports = orchestrator::report(&prepared, &published, &self.store, &answers)?;
         output::data(&text(&reports))
     }
