@@ -3,7 +3,7 @@
 use super::OrchestratorError;
 use super::tags::{self, failed, tag};
 use super::transfer::{Moved, Transfer};
-use crate::content::Overlay;
+use crate::content::{Overlay, Sink as _};
 use crate::event::{CancellationToken, Events};
 use crate::oci::merge;
 use crate::oci::{Descriptor, Index, Reference, media_type};
@@ -68,6 +68,8 @@ struct Run<'a> {
 
 /// What the store has of an image.
 struct Local {
+    /// What its name stands for there.
+    named: Descriptor,
     /// What it has completely.
     index: Index,
     /// What stands for that: the image's own root, where nothing is left out.
@@ -90,6 +92,7 @@ fn local(image: &Reference, store: &Store) -> Result<Option<Local>, Orchestrator
     }
     if complete.is_whole {
         return Ok(Some(Local {
+            named: root.clone(),
             index: complete.index,
             root,
             bytes: Vec::new(),
@@ -99,6 +102,7 @@ fn local(image: &Reference, store: &Store) -> Result<Option<Local>, Orchestrator
     // Nothing in an index can fail to be written: its maps have strings as keys.
     let bytes = serde_json::to_vec(&index).unwrap_or_default();
     Ok(Some(Local {
+        named: root,
         root: Descriptor::of(media_type::INDEX, &bytes),
         index,
         bytes,
@@ -109,11 +113,11 @@ impl Run<'_> {
     async fn run(&self, local: Option<Local>) -> Result<(Published, Moved), OrchestratorError> {
         let Publication { to, releases, .. } = self.publication;
         let (mut published, mut pushed) = (Published::default(), Pushed::default());
-        let found = match local {
+        let found = match &local {
             Some(local) => {
-                pushed = self.push(&local).await?;
+                pushed = self.push(local).await?;
                 let standing = pushed.tags.first().map(|(_, standing)| standing.clone());
-                let found = standing.unwrap_or(local.root);
+                let found = standing.unwrap_or_else(|| local.root.clone());
                 published.names.push((to.clone(), found.clone()));
                 found
             }
@@ -121,8 +125,12 @@ impl Run<'_> {
         };
         for release in releases {
             let is_tagged = self.publication.has_architecture_tags;
-            let released = tags::release(&self.repository, to, &found, release, is_tagged).await?;
-            published.names.push(released);
+            let (name, standing) = tags::release(&self.repository, to, &found, release, is_tagged).await?;
+            if let Some(local) = &local {
+                // As in linuxkit, so that who builds on the release finds it here.
+                self.store.set(&name.store_name(), &local.named).await?;
+            }
+            published.names.push((name, standing));
         }
         let moved = Moved::pushed(&found.digest, &pushed);
         Ok((published, moved))

@@ -24,6 +24,8 @@ fn git_tags_of_packages_and_flags_release() {
         }
     }
     assert!(!machine.tags("p").contains(&"v9.9.9".to_owned()));
+    // The cache knows them as well.
+    assert!(machine.workshop.names().contains(&format!("{}/p:v1.0.0", machine.org)));
     machine
         .push(&["--release", "a/b", "p"])
         .failed(2, &["cannot be the tag of a release"]);
