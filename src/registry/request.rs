@@ -375,6 +375,13 @@ impl Registry {
     /// A 404 that does not look like a registry's is believed only where `/v2/` is there (OCI distribution
     /// specification, "Determining Support"): some networks answer 404 for every machine that is not there.
     async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
+        let sure = || {
+            let sure = self.inner.sure_registries.lock();
+            sure.unwrap_or_else(PoisonError::into_inner)
+        };
+        if sure().contains(base) {
+            return Ok(());
+        }
         let url = address(&format!("{base}/v2/"))?;
         self.inner.requests.fetch_add(1, Ordering::Relaxed);
         let sent = self
@@ -391,7 +398,10 @@ impl Registry {
                 found: "it answers 404".to_owned(),
             }
             .into()),
-            _ => Ok(()),
+            _ => {
+                sure().insert(base.to_owned());
+                Ok(())
+            }
         }
     }
 }

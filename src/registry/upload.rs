@@ -34,6 +34,17 @@ pub(super) enum Arrival {
     Sent,
 }
 
+/// Whether a blob is there already, before anybody was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Nobody knows: it is asked for.
+    Unknown,
+    /// It is small and in all likelihood not there: to send it costs less than to ask and then to send it.
+    Unlikely,
+    /// It is not there, whatever is remembered.
+    Missing,
+}
+
 /// What is to be there.
 pub(super) struct Upload<'a> {
     pub(super) repository: &'a Repository,
@@ -78,15 +89,21 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Sees to it that the repository has the blob. With `is_sure`, it is known not to be there.
-    pub(super) async fn run(&self, is_sure: bool) -> Result<Arrival, RegistryError> {
+    /// Sees to it that the repository has the blob.
+    pub(super) async fn run(&self, presence: Presence) -> Result<Arrival, RegistryError> {
         let Repository { host, name, .. } = self.repository;
         let (digest, places) = (&self.descriptor.digest, &self.repository.registry.inner.places);
-        let is_here = || !is_sure && places.has(host, name, digest);
-        // Where it can be mounted, it is not asked for: that is one request as well, and does no harm to what is there.
-        let is_asked = is_sure || (!is_here() && places.elsewhere(host, name, digest).is_none());
-        if is_here() || (!is_sure && is_asked && self.repository.has_blob(digest).await?) {
+        let is_here = || presence != Presence::Missing && places.has(host, name, digest);
+        if is_here() {
             return Ok(Arrival::Found);
+        }
+        // Where it can be mounted, it is not asked for: that is one request as well, and does no harm to what is there.
+        let mut is_absent = presence != Presence::Unknown;
+        if !is_absent && places.elsewhere(host, name, digest).is_none() {
+            if self.repository.has_blob(digest).await? {
+                return Ok(Arrival::Found);
+            }
+            is_absent = true;
         }
         // Whoever sends it to another repository just now: it can be mounted from there then.
         let _turn = places.turn(host, digest).await;
@@ -95,19 +112,19 @@ impl<'a> Upload<'a> {
         }
         let _permit = self.repository.registry.inner.sending.acquire().await;
         let other = places.elsewhere(host, name, digest);
-        let arrival = self.bring(other.as_deref(), is_asked).await?;
+        let arrival = self.bring(other.as_deref(), is_absent).await?;
         places.add(host, name, digest);
         Ok(arrival)
     }
 
-    async fn bring(&self, other: Option<&str>, is_asked: bool) -> Result<Arrival, RegistryError> {
+    async fn bring(&self, other: Option<&str>, is_absent: bool) -> Result<Arrival, RegistryError> {
         let mounted = match other {
             Some(other) => self.mount(other).await?,
             None => Mount::Refused,
         };
         let mut session = match mounted {
             Mount::Done => return Ok(Arrival::Mounted),
-            _ if !is_asked && self.repository.has_blob(&self.descriptor.digest).await? => return Ok(Arrival::Found),
+            _ if !is_absent && self.repository.has_blob(&self.descriptor.digest).await? => return Ok(Arrival::Found),
             Mount::Opened(session) => session,
             Mount::Refused => self.begin_anew().await?,
         };

@@ -2,8 +2,12 @@
 //! to it in `push`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod certificates;
+mod credentials;
 mod daemon;
+mod images;
 mod push;
+mod requests;
 mod token;
 
 use daemon::{Bed, PASSWORD, USER};
