@@ -6,7 +6,7 @@ use super::body::Body;
 use super::clients::Patience;
 use super::error::RegistryError;
 use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
-use super::response::{failure, media_type, seconds, shown, text};
+use super::response::{failure, media_type, retry_after, shown, text};
 use super::retry::Failed;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
@@ -360,7 +360,7 @@ impl Registry {
             }
             .into()),
             StatusCode::TOO_MANY_REQUESTS => {
-                let retry_after = seconds(&response);
+                let retry_after = retry_after(&response);
                 let error = RegistryError::RateLimited {
                     registry: audience.registry.to_owned(),
                     retry_after_seconds: retry_after.map(|pause| pause.as_secs()),
