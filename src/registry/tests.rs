@@ -1,6 +1,7 @@
 //! Faults that no real registry shows on demand, from a scripted one.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod chunks;
 mod extend;
 mod fake;
 mod hasty;
