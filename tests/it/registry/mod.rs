@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod certificates;
+mod clients;
 mod credentials;
 mod daemon;
 mod images;
