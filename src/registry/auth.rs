@@ -5,7 +5,7 @@
 
 use super::clients::{Clients, Patience};
 use super::error::RegistryError;
-use super::response::{bounded, failure, seconds, shown};
+use super::response::{bounded, failure, retry_after, shown};
 use super::retry::Failed;
 use crate::oci::credentials::{CredentialSource, Credentials};
 use base64::Engine as _;
@@ -246,7 +246,7 @@ impl Ask {
             .into());
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
-            let retry_after = seconds(&response);
+            let retry_after = retry_after(&response);
             let error = RegistryError::RateLimited {
                 registry: audience.registry.to_owned(),
                 retry_after_seconds: retry_after.map(|pause| pause.as_secs()),

@@ -101,7 +101,14 @@ async fn get(repository: &Repository, path: &str, offset: u64) -> Result<Option<
         offset,
         ..repository.ask(Method::GET, path.to_owned(), "")
     };
-    let Some(response) = repository.registry.ask(&ask).await? else {
+    let answer = match repository.registry.ask(&ask).await {
+        // Not every registry knows this kind of a range either: to the end, wherever that is.
+        Err(RegistryError::Status { status: 416, .. }) if offset > 0 => {
+            repository.registry.ask(&Ask { offset: 0, ..ask }).await?
+        }
+        answer => answer?,
+    };
+    let Some(response) = answer else {
         return Ok(None);
     };
     let begins = match response.status() {

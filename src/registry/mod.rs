@@ -72,6 +72,8 @@ struct Inner {
     lost_mirrors: Mutex<BTreeSet<String>>,
     /// Registries to which there was no connection, and why.
     lost_registries: Mutex<BTreeMap<String, String>>,
+    /// Addresses at which there is a registry for sure.
+    sure_registries: Mutex<BTreeSet<String>>,
     /// Hosts on this machine that were found to speak TLS.
     secure_hosts: Mutex<BTreeSet<String>>,
     tokens: auth::Tokens,
@@ -99,6 +101,7 @@ impl Registry {
             mirrors: settings.mirrors,
             lost_mirrors: Mutex::default(),
             lost_registries: Mutex::default(),
+            sure_registries: Mutex::default(),
             secure_hosts: Mutex::default(),
             tokens: auth::Tokens::new(settings.credentials),
             retries,

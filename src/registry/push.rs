@@ -4,15 +4,17 @@ use super::error::RegistryError;
 use super::manifest::index_of;
 use super::referrers::referrer_of;
 use super::tags::{Extension, merged};
-use super::upload::{Arrival, Upload};
+use super::upload::{Arrival, Presence, Upload};
 use super::{Repository, body};
 use crate::content::{ContentError, Document, Source, read_document};
-use crate::oci::{Descriptor, Digest, Index, media_type};
+use crate::oci::{Descriptor, Digest, Index, annotation, media_type};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The largest blob that is sent without asking whether it is there: to send it takes no longer than to ask.
+const UNASKED_BYTES_MAX: u64 = 1 << 20;
 /// How deep indexes may be nested; real ones are two levels deep.
 const DEPTH_MAX: usize = 8;
 
@@ -147,7 +149,20 @@ struct Push<'a> {
 struct Missing {
     /// Parents before children, each once.
     documents: Vec<(Descriptor, Bytes, Document)>,
-    blobs: BTreeMap<Digest, Descriptor>,
+    blobs: BTreeMap<Digest, (Descriptor, Presence)>,
+    /// Whether the root itself is.
+    is_root_missing: bool,
+}
+
+/// What a manifest that is not there points at. Configurations and what is said about an image are made anew with every
+/// image, layers are not.
+fn presence(child: &Descriptor) -> Presence {
+    let is_of_one_image =
+        child.media_type == media_type::CONFIG || child.annotations.contains_key(annotation::PREDICATE_TYPE);
+    match is_of_one_image && child.size <= UNASKED_BYTES_MAX {
+        true => Presence::Unlikely,
+        false => Presence::Unknown,
+    }
 }
 
 impl Push<'_> {
@@ -225,17 +240,22 @@ impl Push<'_> {
     /// What the registry does not have, but for the root.
     async fn missing(&self) -> Result<Missing, RegistryError> {
         let mut missing = Missing::default();
+        if self.repository.has_manifest(&self.root.digest).await? {
+            self.repository.met(&self.document);
+            return Ok(missing);
+        }
+        missing.is_root_missing = true;
         let root = (self.root.clone(), self.bytes.clone(), self.document.clone());
         let mut level = vec![root];
         for _ in 0..DEPTH_MAX {
             let mut next = BTreeMap::new();
             for (descriptor, bytes, document) in level {
                 for child in document.children() {
-                    let place = match Document::is_type(&child.media_type) {
-                        true => &mut next,
-                        false => &mut missing.blobs,
-                    };
-                    place.insert(child.digest.clone(), child.clone());
+                    let (digest, child) = (child.digest.clone(), child.clone());
+                    match Document::is_type(&child.media_type) {
+                        true => drop(next.insert(digest, child)),
+                        false => drop(missing.blobs.insert(digest, (child.clone(), presence(&child)))),
+                    }
                 }
                 // The same document can be met again further down: its place is the lowest.
                 missing
@@ -283,9 +303,9 @@ impl Push<'_> {
         let jobs = self.repository.registry.inner.jobs;
         // The largest first, so that none of them is left alone at the end.
         let mut blobs: Vec<_> = missing.blobs.into_values().collect();
-        blobs.sort_by(|a, b| (b.size, &a.digest).cmp(&(a.size, &b.digest)));
-        let blobs = stream::iter(blobs).map(async |blob| {
-            let arrival = self.blob(&blob, false).await?;
+        blobs.sort_by(|(a, _), (b, _)| (b.size, &a.digest).cmp(&(a.size, &b.digest)));
+        let blobs = stream::iter(blobs).map(async |(blob, presence)| {
+            let arrival = self.blob(&blob, presence).await?;
             Ok::<_, RegistryError>((blob, arrival))
         });
         let pushed = blobs
@@ -303,7 +323,7 @@ impl Push<'_> {
         }
         // The root comes with its tag, unless it has none, or is to be the only one in an index.
         let is_child = self.options.existing == Existing::Merge && matches!(self.document, Document::Manifest(_));
-        if is_child || !self.is_tagged {
+        if missing.is_root_missing && (is_child || !self.is_tagged) {
             self.put(self.root.digest.as_str(), &self.root, &self.bytes, &self.document)
                 .await?;
         }
@@ -329,7 +349,7 @@ impl Push<'_> {
             host, name, registry, ..
         } = &self.repository;
         registry.inner.places.forget(host, name, child);
-        self.blob(blob, true).await?;
+        self.blob(blob, Presence::Missing).await?;
         self.put(descriptor.digest.as_str(), descriptor, bytes, document).await
     }
 
@@ -353,7 +373,7 @@ impl Push<'_> {
         referrers.extend(referrer_of(descriptor, document));
     }
 
-    async fn blob(&self, blob: &Descriptor, is_sure: bool) -> Result<Arrival, RegistryError> {
+    async fn blob(&self, blob: &Descriptor, presence: Presence) -> Result<Arrival, RegistryError> {
         let report = self.options.progress.clone().map(|report| {
             let (digest, size_bytes) = (blob.digest.clone(), blob.size);
             move |state| {
@@ -368,7 +388,7 @@ impl Push<'_> {
             .clone()
             .map(|report| -> body::Listener { Box::new(move |at| report(BlobState::Sending(at))) });
         let arrival = Upload::new(&self.repository, self.source, blob, listener)
-            .run(is_sure)
+            .run(presence)
             .await?;
         if let Some(report) = report {
             report(match arrival {

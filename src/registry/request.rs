@@ -6,7 +6,7 @@ use super::body::Body;
 use super::clients::Patience;
 use super::error::RegistryError;
 use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
-use super::response::{failure, media_type, seconds, shown, text};
+use super::response::{failure, media_type, retry_after, shown, text};
 use super::retry::Failed;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
@@ -360,7 +360,7 @@ impl Registry {
             }
             .into()),
             StatusCode::TOO_MANY_REQUESTS => {
-                let retry_after = seconds(&response);
+                let retry_after = retry_after(&response);
                 let error = RegistryError::RateLimited {
                     registry: audience.registry.to_owned(),
                     retry_after_seconds: retry_after.map(|pause| pause.as_secs()),
@@ -375,6 +375,13 @@ impl Registry {
     /// A 404 that does not look like a registry's is believed only where `/v2/` is there (OCI distribution
     /// specification, "Determining Support"): some networks answer 404 for every machine that is not there.
     async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
+        let sure = || {
+            let sure = self.inner.sure_registries.lock();
+            sure.unwrap_or_else(PoisonError::into_inner)
+        };
+        if sure().contains(base) {
+            return Ok(());
+        }
         let url = address(&format!("{base}/v2/"))?;
         self.inner.requests.fetch_add(1, Ordering::Relaxed);
         let sent = self
@@ -391,7 +398,10 @@ impl Registry {
                 found: "it answers 404".to_owned(),
             }
             .into()),
-            _ => Ok(()),
+            _ => {
+                sure().insert(base.to_owned());
+                Ok(())
+            }
         }
     }
 }

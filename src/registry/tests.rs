@@ -1,6 +1,7 @@
 //! Faults that no real registry shows on demand, from a scripted one.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod chunks;
 mod extend;
 mod fake;
 mod hasty;
@@ -120,13 +121,15 @@ async fn a_limit_of_hours_and_a_lasting_failure_are_believed() {
 
 #[tokio::test]
 async fn a_broken_download_goes_on_where_it_broke() {
-    for knows_ranges in [true, false] {
+    // Those that do not know ranges send all, or refuse.
+    for (knows_ranges, refuses) in [(true, false), (false, false), (false, true)] {
         let bytes = content();
         let digest = Digest::of(&bytes);
         let server = Server::start(move |request, number| match (number, request.range()) {
             (0, _) => Reply::ok(&bytes).cut(70_000),
             (1, Some(from)) if knows_ranges => Reply::part(&bytes, from).cut(9_000),
             (_, Some(from)) if knows_ranges => Reply::part(&bytes, from),
+            (_, Some(_)) if refuses => Reply::status(416),
             _ => Reply::ok(&bytes),
         })
         .await;

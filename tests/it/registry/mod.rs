@@ -2,8 +2,13 @@
 //! to it in `push`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod certificates;
+mod clients;
+mod credentials;
 pub mod daemon;
+mod images;
 mod push;
+mod requests;
 mod token;
 
 use daemon::{Bed, PASSWORD, USER};

@@ -1,27 +1,27 @@
 //! Writing to a real docker-registry: whole images, mounts, merges, two pushers at once, passwords and tokens, referrers.
 
 use super::daemon::{Bed, PASSWORD};
+use super::images::{put, put_index};
 use super::{basic, settings};
 use crate::servers::program;
-use lkpkg::content::{Sink, Source, copy, pull, read_document, validate};
+use lkpkg::content::{Sink as _, Source, copy, pull, read_document, validate};
 use lkpkg::oci::credentials::Credentials;
 use lkpkg::oci::merge::for_platforms;
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation, media_type};
 use lkpkg::registry::{BlobState, Existing, PushOptions, Pushed, Registry, RegistryError, Repository, push};
 use lkpkg::store::Store;
 use serde_json::json;
-use std::io::Cursor;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 /// Blobs of the image that a [`Bed`] holds: four configurations and four layers.
-const BLOBS: usize = 8;
+pub const BLOBS: usize = 8;
 
-fn client(host: &str) -> Registry {
+pub fn client(host: &str) -> Registry {
     Registry::new(settings(host, Credentials::Anonymous)).unwrap()
 }
 
-fn repository(registry: &Registry, host: &str, name: &str) -> Repository {
+pub fn repository(registry: &Registry, host: &str, name: &str) -> Repository {
     registry.repository(&format!("{host}/{name}").parse().unwrap())
 }
 
@@ -30,7 +30,7 @@ fn tags(all: &[&str]) -> Vec<String> {
 }
 
 /// A store that holds the image of the bed, by a client that is forgotten.
-async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
+pub async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let name = format!("{}/org/x:1", bed.plain());
@@ -46,7 +46,7 @@ async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
     (directory, store)
 }
 
-async fn push_as(
+pub async fn push_as(
     store: &dyn Source,
     repository: &Repository,
     root: &Descriptor,
@@ -60,20 +60,8 @@ async fn push_as(
     push(store, repository, root, &tags(names), &options).await
 }
 
-async fn put(sink: &dyn Sink, media_type: &str, bytes: &[u8]) -> Descriptor {
-    let descriptor = Descriptor::of(media_type, bytes);
-    sink.put(&descriptor, Box::pin(Cursor::new(bytes.to_vec())))
-        .await
-        .unwrap();
-    descriptor
-}
-
-async fn put_index(sink: &dyn Sink, index: &Index) -> Descriptor {
-    put(sink, &index.media_type, &serde_json::to_vec(index).unwrap()).await
-}
-
 /// What a tag stands for, read by somebody who knows nothing yet.
-async fn index_at(host: &str, name: &str, tag: &str) -> (Descriptor, Index) {
+pub async fn index_at(host: &str, name: &str, tag: &str) -> (Descriptor, Index) {
     let repository = repository(&client(host), host, name);
     let found = repository
         .resolve(&format!("{host}/{name}:{tag}"))
@@ -222,8 +210,8 @@ async fn between_repositories_of_one_registry_nothing_travels() {
         let name = format!("{host}/copy/{kind}:1");
         assert_eq!((pushed.sent, pushed.mounted, pushed.found), (0, BLOBS, 0));
         let requests = registry.requests() - before;
-        // The index and four manifests are read, asked for and written; blobs are mounted.
-        let needed = 3 * 5 + BLOBS as u64;
+        // The index and four manifests are read, asked for and written, the index by its tag as well; blobs are mounted.
+        let needed = 3 * 5 + 1 + BLOBS as u64;
         match kind {
             "open" => assert_eq!(requests, needed),
             // And asked for again with a token: for reading, for writing, and for each mount no more than once.
