@@ -1,0 +1,109 @@
+//! A builder's container in the Docker daemon of the tests, and what tests do to it.
+
+use super::*;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    TagImageOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use lkpkg::builder::DEFAULT_IMAGE;
+use std::collections::HashMap;
+
+/// A named builder in the Docker daemon of the tests.
+pub(super) struct Contained {
+    pub docker: Docker,
+    pub place: Where,
+    pub config: BuilderConfig,
+}
+
+impl Contained {
+    pub fn new(name: &str) -> Option<Self> {
+        let address = server("LKPKG_TEST_DOCKER")?;
+        let docker = Docker::connect_with_unix(&address, 60, API_DEFAULT_VERSION).expect("a Docker daemon");
+        let name = format!("lkpkg-it-{name}-{}", std::process::id());
+        let config = BuilderConfig {
+            name,
+            ..BuilderConfig::default()
+        };
+        Some(Self {
+            docker,
+            place: Where::DockerContainer { docker: address },
+            config,
+        })
+    }
+
+    pub async fn endpoint(&self) -> Result<Endpoint, BuilderError> {
+        endpoint_at(&self.place, &self.config).await
+    }
+
+    pub async fn id(&self) -> String {
+        let inspected = self
+            .docker
+            .inspect_container(&self.config.name, None::<InspectContainerOptions>)
+            .await;
+        inspected.expect("a container").id.expect("an ID")
+    }
+
+    pub async fn volume_created(&self) -> String {
+        let volume = self
+            .docker
+            .inspect_volume(&format!("{}-state", self.config.name))
+            .await
+            .expect("a volume");
+        assert_eq!(volume.labels.get("lkpkg.builder").map(String::as_str), Some("1"));
+        format!("{:?}", volume.created_at)
+    }
+
+    /// Another name for the same image.
+    pub async fn other_image(&self) -> String {
+        let tag = TagImageOptionsBuilder::default()
+            .repo("lkpkg-it/buildkit")
+            .tag("other")
+            .build();
+        self.docker.tag_image(DEFAULT_IMAGE, Some(tag)).await.expect("a tag");
+        "lkpkg-it/buildkit:other".into()
+    }
+
+    /// A container of our builder's name that someone else made.
+    pub async fn create_foreign(&self, is_privileged: bool, labels: HashMap<String, String>) {
+        let body = ContainerCreateBody {
+            image: Some(DEFAULT_IMAGE.into()),
+            labels: Some(labels),
+            host_config: Some(HostConfig {
+                privileged: Some(is_privileged),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(&self.config.name).build();
+        self.docker
+            .create_container(Some(options), body)
+            .await
+            .expect("a container");
+    }
+
+    pub async fn end(self) {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        self.docker
+            .remove_container(&self.config.name, Some(options))
+            .await
+            .expect("a container");
+        let volume = format!("{}-state", self.config.name);
+        let _ = self.docker.remove_volume(&volume, None::<RemoveVolumeOptions>).await;
+    }
+}
+
+pub(super) async fn ask_at_once(here: &Contained) -> Vec<Endpoint> {
+    let mut asking = JoinSet::new();
+    for _ in 0..8 {
+        let (place, config) = (here.place.clone(), here.config.clone());
+        asking.spawn(async move { endpoint_at(&place, &config).await });
+    }
+    asking
+        .join_all()
+        .await
+        .into_iter()
+        .map(|result| result.expect("an endpoint"))
+        .collect()
+}
