@@ -1,37 +1,43 @@
-//! The builder's container and its state volume: inspect, create, start, remove. Does what it is told; decides nothing.
+//! The builder's container: inspect, create, start, remove. Does what it is told; decides nothing.
 //!
 //! Other processes may do the same at the same time. "It is there already", "it is gone already" are therefore no errors
 //! here: the caller looks again.
 
 use super::super::BuilderError;
-use super::super::decide::Found;
-use super::TAIL_LINES;
+use super::super::configuration::{CERTIFICATES_VARIABLE, Configuration, FILE_NAME};
+use super::super::decide::{Found, Maker};
+use super::archive;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, RenameContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+use bollard::models::{
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, Mount,
+    MountPoint, MountType,
 };
-use bytes::Bytes;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
 use futures_util::StreamExt;
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Marks our containers and volumes; its value is the version of what the labels mean.
-const OUR_LABEL: &str = "lkpkg.builder";
-const OUR_LABEL_VERSION: &str = "1";
-/// On a volume: the image whose state it holds.
-const IMAGE_LABEL: &str = "lkpkg.builder.image";
-/// Digest of the configuration that a container was created with.
+pub(super) const OUR_LABEL: &str = "lkpkg.builder";
+pub(super) const OUR_LABEL_VERSION: &str = "1";
+/// On a container: the name that it has, or shall have.
+const NAME_LABEL: &str = "lkpkg.builder.name";
+/// On a container: the label of the configuration that it was created with.
 const CONFIG_LABEL: &str = "lkpkg.builder.config";
 
 /// Where BuildKit keeps its state in its image.
 const STATE_DIRECTORY: &str = "/var/lib/buildkit";
 /// Where the configuration goes in the container.
-const CONFIG_PATH: &str = "/etc/buildkit/buildkitd.toml";
+pub(super) const CONFIG_DIRECTORY: &str = "/etc/buildkit";
+
+/// How many lines of the container's log are shown.
+const TAIL_LINES: &str = "20";
 
 /// linuxkit's own command line, so that the two can share a container.
 const COMMAND: [&str; 5] = [
@@ -41,6 +47,10 @@ const COMMAND: [&str; 5] = [
     "unix:///run/buildkit/buildkitd.sock",
     "--debug",
 ];
+
+/// A container that was created and got no name within this time has lost who made it. The clocks of two machines do not
+/// differ by that much.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Someone else removes the container; the daemon takes seconds for that at most.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,30 +65,6 @@ pub(super) struct Container {
 pub(super) struct There {
     pub id: String,
     pub found: Found,
-}
-
-/// The configuration that a container is created with.
-pub(super) struct Configuration {
-    pub bytes: Vec<u8>,
-    /// By which a change is noticed.
-    pub digest: String,
-}
-
-impl Configuration {
-    pub fn new(bytes: Vec<u8>) -> Self {
-        let digest = hex::encode(Sha256::digest(&bytes));
-        Self { bytes, digest }
-    }
-
-    /// As Docker takes files: an archive, to be unpacked at `/`.
-    fn archive(&self) -> std::io::Result<Bytes> {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(self.bytes.len() as u64);
-        let mut archive = tar::Builder::new(Vec::new());
-        archive.append_data(&mut header, CONFIG_PATH.trim_start_matches('/'), self.bytes.as_slice())?;
-        archive.into_inner().map(Bytes::from)
-    }
 }
 
 /// What came of creating.
@@ -98,11 +84,8 @@ impl Container {
         }
     }
 
-    fn volume(&self) -> String {
-        format!("{}-state", self.name)
-    }
-
-    fn failed(&self, doing: &str) -> impl FnOnce(Error) -> BuilderError {
+    /// For `map_err`: what the daemon said, with what was being done.
+    pub fn failed(&self, doing: &str) -> impl FnOnce(Error) -> BuilderError + use<> {
         let doing = format!("{doing} the container {}", self.name);
         move |source| BuilderError::Docker { doing, source }
     }
@@ -117,32 +100,34 @@ impl Container {
             Err(error) if status(&error) == Some(404) => return Ok(None),
             response => response.map_err(self.failed("inspecting"))?,
         };
-        let config = response.config.unwrap_or_default();
-        let labels = config.labels.unwrap_or_default();
-        let found = Found {
-            is_ours: labels.contains_key(OUR_LABEL),
-            image: config.image.unwrap_or_default(),
-            is_privileged: response
-                .host_config
-                .and_then(|host| host.privileged)
-                .unwrap_or_default(),
-            is_running: response.state.and_then(|state| state.running).unwrap_or_default(),
-            config: labels.get(CONFIG_LABEL).cloned(),
-        };
+        let id = response.id.clone().unwrap_or_default();
+        if matches!(
+            state(&response),
+            Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)
+        ) {
+            self.until_removed(&id).await?;
+            return Ok(None);
+        }
         Ok(Some(There {
-            id: response.id.unwrap_or_default(),
-            found,
+            id,
+            found: found(response),
         }))
     }
 
     /// Creates the volume and the container, and puts the configuration into it. Does not start it.
     pub async fn create(&self, image: &str, configuration: Option<&Configuration>) -> Result<Created, BuilderError> {
         self.create_volume(image).await?;
-        let mut labels = HashMap::from([(OUR_LABEL.to_owned(), OUR_LABEL_VERSION.to_owned())]);
+        let labels = [(OUR_LABEL, OUR_LABEL_VERSION), (NAME_LABEL, &self.name)];
+        let mut labels = HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
         let mut command = COMMAND.map(str::to_owned).to_vec();
+        let mut environment = None;
         if let Some(configuration) = configuration {
-            command.extend(["--config".to_owned(), CONFIG_PATH.to_owned()]);
-            labels.insert(CONFIG_LABEL.into(), configuration.digest.clone());
+            command.extend(["--config".to_owned(), format!("{CONFIG_DIRECTORY}/{FILE_NAME}")]);
+            labels.insert(CONFIG_LABEL.into(), configuration.label());
+            environment = configuration
+                .certificates(Path::new(CONFIG_DIRECTORY), None)
+                .map(|value| vec![format!("{CERTIFICATES_VARIABLE}={}", value.to_string_lossy())]);
+            self.sweep().await?;
         }
         let state = Mount {
             typ: Some(MountType::VOLUME),
@@ -153,6 +138,7 @@ impl Container {
         let body = ContainerCreateBody {
             image: Some(image.into()),
             cmd: Some(command),
+            env: environment,
             labels: Some(labels),
             host_config: Some(HostConfig {
                 privileged: Some(true),
@@ -176,7 +162,7 @@ impl Container {
         if let Some(configuration) = configuration
             && let Err(error) = self.complete(&id, configuration).await
         {
-            self.remove(&id, false).await?;
+            self.remove(&id).await?;
             return if status(&error) == Some(409) {
                 Ok(Created::There)
             } else {
@@ -186,41 +172,31 @@ impl Container {
         Ok(Created::There)
     }
 
-    /// Creates the state volume, explicitly, for its labels. One that is there is taken as it is, unless it holds the state
-    /// of another image: whoever replaced that one's container had no time yet to remove it.
-    async fn create_volume(&self, image: &str) -> Result<(), BuilderError> {
-        let labels = [(OUR_LABEL, OUR_LABEL_VERSION), (IMAGE_LABEL, image)];
-        let labels = HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
-        let volume = VolumeCreateRequest {
-            name: Some(self.volume()),
-            labels: Some(labels),
-            ..Default::default()
-        };
-        let failed = || self.failed("creating the state volume of");
-        let there = self.docker.create_volume(volume.clone()).await.map_err(failed())?;
-        if there.labels.get(IMAGE_LABEL).is_some_and(|other| other != image) {
-            self.remove_volume().await?;
-            self.docker.create_volume(volume).await.map_err(failed())?;
+    /// Removes containers that were meant for this name and never got it, because who made them was killed.
+    async fn sweep(&self) -> Result<(), BuilderError> {
+        let label = vec![format!("{NAME_LABEL}={}", self.name)];
+        let filters = HashMap::from([("label", label), ("status", vec!["created".to_owned()])]);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self.docker.list_containers(Some(options)).await;
+        let own = format!("/{}", self.name);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for one in found.map_err(self.failed("looking for what is left of"))? {
+            let created = Duration::from_secs(one.created.and_then(|at| at.try_into().ok()).unwrap_or(u64::MAX));
+            let is_old = now.saturating_sub(created) > LEFTOVER_AGE;
+            if is_old && !one.names.unwrap_or_default().contains(&own) {
+                self.remove(&one.id.unwrap_or_default()).await?;
+            }
         }
         Ok(())
-    }
-
-    /// Removes the state volume. One that is in use is in the hands of someone who was faster.
-    async fn remove_volume(&self) -> Result<(), BuilderError> {
-        match self
-            .docker
-            .remove_volume(&self.volume(), None::<RemoveVolumeOptions>)
-            .await
-        {
-            Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
-            result => result.map_err(self.failed("removing the state volume of")),
-        }
     }
 
     /// Puts the configuration into a container that has not started yet, and gives it its name.
     async fn complete(&self, id: &str, configuration: &Configuration) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
-        let body = bollard::body_full(configuration.archive()?);
+        let body = bollard::body_full(archive::archive(configuration, CONFIG_DIRECTORY)?);
         self.docker.upload_to_container(id, Some(options), body).await?;
         let name = RenameContainerOptionsBuilder::default().name(&self.name).build();
         self.docker.rename_container(id, name).await
@@ -234,19 +210,25 @@ impl Container {
         }
     }
 
-    /// Removes exactly the container with this ID, running or not, and the state volume when asked to. Where someone else
-    /// was first, nothing is done: then a new one of the same name may be there already.
-    pub async fn remove(&self, id: &str, removes_volume: bool) -> Result<(), BuilderError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    /// Removes exactly the container with this ID, running or not, with its anonymous volumes. False where someone else was
+    /// first, and a new one of the same name may be there already.
+    pub async fn remove(&self, id: &str) -> Result<bool, BuilderError> {
+        self.remove_as(id, true).await
+    }
+
+    /// The same with one that is stopped; false when it runs now.
+    pub async fn remove_stopped(&self, id: &str) -> Result<bool, BuilderError> {
+        self.remove_as(id, false).await
+    }
+
+    async fn remove_as(&self, id: &str, force: bool) -> Result<bool, BuilderError> {
+        let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
         match self.docker.remove_container(id, Some(options)).await {
-            Err(error) if status(&error) == Some(404) => return Ok(()),
-            Err(error) if status(&error) == Some(409) => return self.until_removed(id).await,
-            result => result.map_err(self.failed("removing"))?,
-        }
-        if removes_volume {
-            self.remove_volume().await
-        } else {
-            Ok(())
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            // Either it runs, or its removal has begun.
+            Err(error) if status(&error) == Some(409) && !force => Ok(false),
+            Err(error) if status(&error) == Some(409) => self.until_removed(id).await.map(|()| false),
+            result => result.map(|()| true).map_err(self.failed("removing")),
         }
     }
 
@@ -275,8 +257,53 @@ impl Container {
     }
 }
 
+fn state(response: &ContainerInspectResponse) -> Option<ContainerStateStatusEnum> {
+    response.state.as_ref()?.status
+}
+
+/// What [`decide`](super::super::decide::decide) has to know of a container.
+fn found(response: ContainerInspectResponse) -> Found {
+    let config = response.config.unwrap_or_default();
+    let labels = config.labels.clone().unwrap_or_default();
+    Found {
+        image: config.image.clone().unwrap_or_default(),
+        is_privileged: response
+            .host_config
+            .and_then(|host| host.privileged)
+            .unwrap_or_default(),
+        is_running: response.state.and_then(|state| state.running).unwrap_or_default(),
+        config: labels.get(CONFIG_LABEL).cloned(),
+        maker: maker(&config, &response.mounts.unwrap_or_default()),
+    }
+}
+
+/// linuxkit has no label: its command line and its volume tell.
+fn maker(config: &ContainerConfig, mounts: &[MountPoint]) -> Maker {
+    let command = config.cmd.clone().unwrap_or_default();
+    if config
+        .labels
+        .as_ref()
+        .is_some_and(|labels| labels.contains_key(OUR_LABEL))
+    {
+        return Maker::Lkpkg;
+    }
+    let has_state = mounts
+        .iter()
+        .any(|mount| mount.typ.as_deref() == Some("volume") && mount.destination.as_deref() == Some(STATE_DIRECTORY));
+    if has_state && command.starts_with(&COMMAND.map(str::to_owned)) {
+        return Maker::Linuxkit;
+    }
+    let line = [config.entrypoint.clone().unwrap_or_default(), command]
+        .concat()
+        .join(" ");
+    Maker::Other(format!(
+        "it runs {line:?} of the image {}",
+        config.image.as_deref().unwrap_or_default()
+    ))
+}
+
 /// The status code with which the daemon refused.
-fn status(error: &Error) -> Option<u16> {
+pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,

@@ -1,6 +1,7 @@
 //! A builder's container in the Docker daemon of the tests, and what tests do to it.
 
 use super::*;
+use crate::program::{Run, Workshop};
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
@@ -9,6 +10,7 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use lkpkg::builder::DEFAULT_IMAGE;
 use std::collections::HashMap;
+use std::process::Command;
 
 /// A named builder in the Docker daemon of the tests.
 pub(super) struct Contained {
@@ -35,6 +37,31 @@ impl Contained {
 
     pub async fn endpoint(&self) -> Result<Endpoint, BuilderError> {
         endpoint_at(&self.place, &self.config).await
+    }
+
+    /// The program, which builds in this container.
+    pub fn command(&self, workshop: &Workshop, arguments: &[&str]) -> Command {
+        let Where::DockerContainer { docker } = &self.place else {
+            unreachable!("it is in a Docker daemon")
+        };
+        let mut command = workshop.command(&[&["build", "--sbom-scanner=false", "--force"], arguments].concat());
+        command
+            .env("DOCKER_HOST", docker)
+            .env("LINUXKIT_BUILDER_NAME", &self.config.name);
+        command
+    }
+
+    /// The same, run to its end.
+    pub fn build(&self, workshop: &Workshop, arguments: &[&str]) -> Run {
+        Run::of(self.command(workshop, arguments).output().expect("the program runs"))
+    }
+
+    /// Whether there is such a container.
+    pub async fn is_there(&self) -> bool {
+        let inspected = self
+            .docker
+            .inspect_container(&self.config.name, None::<InspectContainerOptions>);
+        inspected.await.is_ok()
     }
 
     pub async fn id(&self) -> String {

@@ -1,9 +1,12 @@
 //! Builders: an address, a `buildkitd` of our own, a container in a Docker daemon.
 
 mod address;
+mod configuration;
 mod contained;
 mod container;
 mod local;
+mod processes;
+mod registry;
 
 use crate::servers::server;
 use lkpkg::builder::{self, BuilderConfig, BuilderError, Endpoint, Kind, Where};
@@ -42,6 +45,9 @@ fn assert_works(endpoint: &Endpoint) {
 
 /// A configuration whose effect can be seen: the platforms that the builder says it can build.
 const CONFIGURATION: &str = "[worker.oci]\n  platforms = [\"linux/amd64\", \"linux/mips64le\"]\n";
+
+/// A configuration that can be read and that BuildKit refuses.
+const REFUSED: &str = "[worker.oci]\n  platforms = 1\n";
 
 fn assert_configured(endpoint: &Endpoint) {
     assert!(

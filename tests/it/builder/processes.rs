@@ -1,0 +1,1 @@
+//! Several processes of lkpkg, and others, at one container.
