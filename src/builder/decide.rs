@@ -1,5 +1,7 @@
 //! What is done about the builder's container: wanted × found → [`Decision`]. Pure; the doing is in `docker/`.
 
+use crate::oci::Reference;
+
 /// The container that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -65,7 +67,7 @@ pub fn decide(wanted: &Wanted, found: Option<&Found>) -> Decision {
     let Some(found) = found else { return Decision::Create };
     // BuildKit does not promise that one version reads the state of another: a new image begins with an empty volume. The
     // volume of our name has nothing to do with the container of someone else.
-    let is_other_image = found.image != wanted.image && !matches!(found.maker, Maker::Other(_));
+    let is_other_image = !is_same_image(&found.image, &wanted.image) && !matches!(found.maker, Maker::Other(_));
     let reason = if wanted.restart {
         "a restart was asked for".to_owned()
     } else if let Maker::Other(what) = &found.maker {
@@ -85,6 +87,12 @@ pub fn decide(wanted: &Wanted, found: Option<&Found>) -> Decision {
         reason,
         removes_volume: is_other_image,
     }
+}
+
+/// Whether two names are the same image's, however much of it is written: podman writes all of it.
+pub fn is_same_image(one: &str, other: &str) -> bool {
+    let familiar = |name: &str| name.parse::<Reference>().ok().map(|image| image.familiar());
+    one == other || familiar(one).is_some_and(|one| familiar(other) == Some(one))
 }
 
 /// How the configuration that a container has differs from the one that is wanted.
@@ -174,6 +182,14 @@ mod tests {
         check(&restart, None, &Decision::Create);
         check(&wanted(), Some(right()), &Decision::Keep);
         check(&configured, config(LABEL), &Decision::Keep);
+        check(
+            &Wanted {
+                image: "docker.io/library/b:1".into(),
+                ..wanted()
+            },
+            Some(right()),
+            &Decision::Keep,
+        );
         replaced(&restart, Some(right()), "a restart was asked for", false);
         replaced(&restart, image(), "a restart was asked for", true);
         replaced(&wanted(), image(), "it runs the image b:0, wanted is b:1", true);
@@ -212,6 +228,21 @@ mod tests {
             let reason = "another version of lkpkg wrote down its configuration";
             replaced(&configured, config(label), reason, false);
         }
+    }
+
+    #[test]
+    fn images_are_the_same_by_their_full_name() {
+        let check = |one: &str, other: &str, expected: bool| {
+            assert_eq!(is_same_image(one, other), expected, "{one} {other}");
+            assert_eq!(is_same_image(other, one), expected, "{other} {one}");
+        };
+        check("moby/buildkit:v1", "docker.io/moby/buildkit:v1", true);
+        check("moby/buildkit", "moby/buildkit:latest", true);
+        check("localhost/b:1", "localhost/b:1", true);
+        check("no such NAME", "no such NAME", true);
+        check("no such NAME", "another NAME", false);
+        check("moby/buildkit:v1", "moby/buildkit:v2", false);
+        check("moby/buildkit:v1", "ghcr.io/moby/buildkit:v1", false);
     }
 
     #[test]

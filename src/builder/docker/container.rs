@@ -7,6 +7,7 @@ use super::super::BuilderError;
 use super::super::configuration::{CERTIFICATES_VARIABLE, Configuration, FILE_NAME};
 use super::super::decide::{Found, Maker};
 use super::archive;
+use super::fault::{is_gone, is_passing, is_running, is_taken};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{
@@ -21,7 +22,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Marks our containers and volumes; its value is the version of what the labels mean.
 pub(super) const OUR_LABEL: &str = "lkpkg.builder";
@@ -55,6 +56,9 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(60 * 60);
 /// Someone else removes the container; the daemon takes seconds for that at most.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The pause between two looks at a container whose state cannot be read.
+const STATE_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The container of that name in that daemon, there or not.
 pub(super) struct Container {
     pub docker: Docker,
@@ -76,6 +80,17 @@ pub(super) enum Created {
     NoImage,
 }
 
+/// What came of removing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It is gone.
+    ByUs,
+    /// It is gone, and a new one of the same name may be there already.
+    BySomeone,
+    /// It has to be looked at again.
+    NotYet,
+}
+
 impl Container {
     pub fn new(docker: Docker, name: &str) -> Self {
         Self {
@@ -90,15 +105,28 @@ impl Container {
         move |source| BuilderError::Docker { doing, source }
     }
 
+    /// What the daemon says of the container with this name or ID, if there is one.
+    pub async fn look(&self, name: &str) -> Result<Option<ContainerInspectResponse>, BuilderError> {
+        let begin = Instant::now();
+        let mut interval = tokio::time::interval(STATE_INTERVAL);
+        loop {
+            interval.tick().await;
+            match self
+                .docker
+                .inspect_container(name, None::<InspectContainerOptions>)
+                .await
+            {
+                Err(error) if is_gone(&error) => return Ok(None),
+                Err(error) if is_passing(&error) && begin.elapsed() < REMOVAL_TIMEOUT => {}
+                response => return response.map(Some).map_err(self.failed("inspecting")),
+            }
+        }
+    }
+
     /// The container, if there is one.
     pub async fn inspect(&self) -> Result<Option<There>, BuilderError> {
-        let response = match self
-            .docker
-            .inspect_container(&self.name, None::<InspectContainerOptions>)
-            .await
-        {
-            Err(error) if status(&error) == Some(404) => return Ok(None),
-            response => response.map_err(self.failed("inspecting"))?,
+        let Some(response) = self.look(&self.name).await? else {
+            return Ok(None);
         };
         let id = response.id.clone().unwrap_or_default();
         if matches!(
@@ -155,15 +183,15 @@ impl Container {
             .create_container(configuration.is_none().then_some(named), body)
             .await
         {
-            Err(error) if status(&error) == Some(404) => return Ok(Created::NoImage),
-            Err(error) if status(&error) == Some(409) => return Ok(Created::There),
+            Err(error) if is_gone(&error) => return Ok(Created::NoImage),
+            Err(error) if is_taken(&error) => return Ok(Created::There),
             response => response.map_err(self.failed("creating"))?.id,
         };
         if let Some(configuration) = configuration
             && let Err(error) = self.complete(&id, configuration).await
         {
             self.remove(&id).await?;
-            return if status(&error) == Some(409) {
+            return if is_taken(&error) {
                 Ok(Created::There)
             } else {
                 Err(self.failed("configuring")(error))
@@ -205,31 +233,36 @@ impl Container {
     /// Starts it; one that runs already, or is gone, is no error.
     pub async fn start(&self, id: &str) -> Result<(), BuilderError> {
         match self.docker.start_container(id, None::<StartContainerOptions>).await {
-            Err(error) if matches!(status(&error), Some(304 | 404)) => Ok(()),
+            Err(error) if is_running(&error) || is_gone(&error) || is_passing(&error) => Ok(()),
             result => result.map_err(self.failed("starting")),
         }
     }
 
-    /// Removes exactly the container with this ID, running or not, with its anonymous volumes. False where someone else was
-    /// first, and a new one of the same name may be there already.
-    pub async fn remove(&self, id: &str) -> Result<bool, BuilderError> {
-        self.remove_as(id, true).await
-    }
-
-    /// The same with one that is stopped; false when it runs now.
-    pub async fn remove_stopped(&self, id: &str) -> Result<bool, BuilderError> {
-        self.remove_as(id, false).await
-    }
-
-    async fn remove_as(&self, id: &str, force: bool) -> Result<bool, BuilderError> {
-        let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
-        match self.docker.remove_container(id, Some(options)).await {
-            Err(error) if status(&error) == Some(404) => Ok(false),
-            // Either it runs, or its removal has begun.
-            Err(error) if status(&error) == Some(409) && !force => Ok(false),
-            Err(error) if status(&error) == Some(409) => self.until_removed(id).await.map(|()| false),
-            result => result.map(|()| true).map_err(self.failed("removing")),
+    /// Removes exactly the container with this ID, running or not, with its anonymous volumes.
+    pub async fn remove(&self, id: &str) -> Result<Removed, BuilderError> {
+        match self.remove_container(id, true).await {
+            Ok(()) => Ok(Removed::ByUs),
+            Err(error) if is_gone(&error) => Ok(Removed::BySomeone),
+            Err(error) if is_taken(&error) => self.until_removed(id).await.map(|()| Removed::BySomeone),
+            Err(error) if is_passing(&error) => Ok(Removed::NotYet),
+            Err(error) => Err(self.failed("removing")(error)),
         }
+    }
+
+    /// The same with one that is stopped, as long as nobody starts it.
+    pub async fn remove_stopped(&self, id: &str) -> Result<Removed, BuilderError> {
+        match self.remove_container(id, false).await {
+            Ok(()) => Ok(Removed::ByUs),
+            Err(error) if is_gone(&error) => Ok(Removed::BySomeone),
+            // It runs, or its removal has begun.
+            Err(error) if is_taken(&error) || is_passing(&error) => Ok(Removed::NotYet),
+            Err(error) => Err(self.failed("removing")(error)),
+        }
+    }
+
+    async fn remove_container(&self, id: &str, force: bool) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
+        self.docker.remove_container(id, Some(options)).await
     }
 
     /// Waits until the removal that someone else has begun is done.
@@ -300,12 +333,4 @@ fn maker(config: &ContainerConfig, mounts: &[MountPoint]) -> Maker {
         "it runs {line:?} of the image {}",
         config.image.as_deref().unwrap_or_default()
     ))
-}
-
-/// The status code with which the daemon refused.
-pub(super) fn status(error: &Error) -> Option<u16> {
-    match error {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
-    }
 }

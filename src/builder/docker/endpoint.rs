@@ -4,7 +4,7 @@ use super::super::configuration::{Configuration, Loaded, Reach};
 use super::super::decide::{Decision, Wanted, decide};
 use super::super::error::build;
 use super::super::{BuilderConfig, BuilderError, Endpoint};
-use super::container::{Container, Created, There};
+use super::container::{Container, Created, Removed, There};
 use super::ready::ready;
 use super::users::{Mark, Users, users};
 use super::{connect, image};
@@ -141,7 +141,7 @@ impl Work<'_> {
             false => "keeping its state",
         };
         let text = format!("replacing the container {}, {state}: {reason}", self.container.name);
-        let is_removed = if there.found.is_running {
+        let removed = if there.found.is_running {
             let mark = match ready(&self.container, &there.id, Mark::Replacing).await {
                 Ok(Some(mark)) => Some(mark),
                 Ok(None) => return Ok(true),
@@ -151,20 +151,17 @@ impl Work<'_> {
             };
             self.until_unused(&there.id, reason).await?;
             self.events.notice(text).await;
-            let is_removed = self.container.remove(&there.id).await?;
+            let removed = self.container.remove(&there.id).await?;
             drop(mark);
-            is_removed
+            removed
         } else {
             self.events.notice(text).await;
-            if !self.container.remove_stopped(&there.id).await? {
-                return Ok(false); // someone has started or removed it
-            }
-            true
+            self.container.remove_stopped(&there.id).await?
         };
-        if is_removed && removes_volume {
+        if removed == Removed::ByUs && removes_volume {
             self.container.remove_volume().await?;
         }
-        Ok(true)
+        Ok(removed != Removed::NotYet)
     }
 
     /// Waits until nobody builds in the container, and says for whom.

@@ -3,13 +3,14 @@
 //! Only the Docker Engine API is used, never the `docker` program. What is done about the container is decided by
 //! `decide.rs`, purely; `endpoint.rs` goes round until it is right, `container.rs` and `volume.rs` do what it takes,
 //! `users.rs` sees to it that nobody loses a builder that he builds in, `image.rs` pulls, `exec.rs` dials through
-//! `docker exec`, `ready.rs` until somebody answers.
+//! `docker exec`, `ready.rs` until somebody answers. `fault.rs` knows what a refusal means.
 //! `images.rs` is about the daemon's images and not about BuildKit: what `build --docker` needs.
 
 mod archive;
 mod container;
 mod endpoint;
 mod exec;
+mod fault;
 mod image;
 mod images;
 mod ready;
@@ -27,8 +28,9 @@ use tokio::net::UnixStream;
 /// A request to the daemon that only asks answers in milliseconds; creating a container on a slow disk takes seconds.
 const REQUEST_TIMEOUT_S: u64 = 120;
 
-/// A daemon that does not answer its first request within this time counts as not there.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A daemon that does not answer its first request within this time counts as not there. podman, which does one thing at a
+/// time, takes seconds for it when many ask.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The Docker daemon at `address` (`unix:///…` or `tcp://host:port`), its API version negotiated.
 async fn connect(address: &str) -> Result<Docker, BuilderError> {
@@ -65,7 +67,7 @@ async fn connect(address: &str) -> Result<Docker, BuilderError> {
 }
 
 /// Whether a Docker daemon answers at `address`; [`BuilderError::NoDocker`] says why not. Takes no time when there is
-/// nothing, and at most 3 s when there is something that is silent.
+/// nothing, and at most 20 s when there is something that is silent.
 pub async fn docker_answers(address: &str) -> Result<(), BuilderError> {
     connect(address).await.map(|_| ())
 }

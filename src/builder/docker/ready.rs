@@ -1,8 +1,9 @@
 //! From a container that runs to an [`Endpoint`]: dialled until BuildKit in it answers, or it is clear that it will not.
 
 use super::super::{BuilderError, Endpoint, dial};
-use super::container::{Container, status};
+use super::container::Container;
 use super::exec;
+use super::fault::is_gone;
 use super::users::Mark;
 use bollard::Docker;
 use bollard::query_parameters::WaitContainerOptionsBuilder;
@@ -64,7 +65,7 @@ async fn ended(docker: &Docker, id: &str) -> String {
         Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => {
             format!("it ended with status {code}")
         }
-        Some(Err(error)) if status(&error) == Some(404) => "it was removed".to_owned(),
+        Some(Err(error)) if is_gone(&error) => "it was removed".to_owned(),
         _ => std::future::pending().await,
     }
 }

@@ -6,9 +6,9 @@
 //! looks for that mark *after* it has opened its own. So of two that meet, one at least sees the other.
 
 use super::super::BuilderError;
-use super::container::{Container, status};
+use super::container::Container;
+use super::fault::{is_gone, is_taken};
 use bollard::models::ProcessConfig;
-use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::try_join_all;
 
 /// What opens a stream to BuildKit.
@@ -60,13 +60,8 @@ fn name() -> String {
 /// Who has a stream to BuildKit in the container with this ID; None when it is gone, or does not run.
 pub(super) async fn users(container: &Container, id: &str) -> Result<Option<Users>, BuilderError> {
     let failed = || container.failed("looking who uses");
-    let inspected = container
-        .docker
-        .inspect_container(id, None::<InspectContainerOptions>)
-        .await;
-    let found = match inspected {
-        Err(error) if status(&error) == Some(404) => return Ok(None),
-        response => response.map_err(failed())?,
+    let Some(found) = container.look(id).await? else {
+        return Ok(None);
     };
     if !found.state.and_then(|state| state.running).unwrap_or_default() {
         return Ok(None);
@@ -75,7 +70,7 @@ pub(super) async fn users(container: &Container, id: &str) -> Result<Option<User
     let inspected = execs
         .iter()
         .map(async |exec| match container.docker.inspect_exec(exec).await {
-            Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(None), // it has just ended
+            Err(error) if is_gone(&error) || is_taken(&error) => Ok(None), // it has just ended
             response => response.map(Some),
         });
     let found = try_join_all(inspected).await.map_err(failed())?;

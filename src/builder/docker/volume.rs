@@ -2,7 +2,9 @@
 //! another image in it.
 
 use super::super::BuilderError;
-use super::container::{Container, OUR_LABEL, OUR_LABEL_VERSION, status};
+use super::super::decide::is_same_image;
+use super::container::{Container, OUR_LABEL, OUR_LABEL_VERSION};
+use super::fault::{is_gone, is_taken};
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
 use std::collections::HashMap;
@@ -28,7 +30,8 @@ impl Container {
         };
         let failed = || self.failed("creating the state volume of");
         let there = self.docker.create_volume(volume.clone()).await.map_err(failed())?;
-        if there.labels.get(IMAGE_LABEL).is_some_and(|other| other != image) {
+        let state_of = there.labels.get(IMAGE_LABEL);
+        if state_of.is_some_and(|other| !is_same_image(other, image)) {
             self.remove_volume().await?;
             self.docker.create_volume(volume).await.map_err(failed())?;
         }
@@ -42,7 +45,7 @@ impl Container {
             .remove_volume(&self.volume(), None::<RemoveVolumeOptions>)
             .await;
         match removed {
-            Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
+            Err(error) if is_gone(&error) || is_taken(&error) => Ok(()),
             result => result.map_err(self.failed("removing the state volume of")),
         }
     }

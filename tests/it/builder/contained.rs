@@ -12,6 +12,15 @@ use lkpkg::builder::DEFAULT_IMAGE;
 use std::collections::HashMap;
 use std::process::Command;
 
+/// How the program builds: there and nowhere else, whatever is found on this machine.
+const BUILD: [&str; 5] = [
+    "build",
+    "--sbom-scanner=false",
+    "--force",
+    "--builders",
+    "docker-container",
+];
+
 /// A named builder in the Docker daemon of the tests.
 pub(super) struct Contained {
     pub docker: Docker,
@@ -44,7 +53,7 @@ impl Contained {
         let Where::DockerContainer { docker } = &self.place else {
             unreachable!("it is in a Docker daemon")
         };
-        let mut command = workshop.command(&[&["build", "--sbom-scanner=false", "--force"], arguments].concat());
+        let mut command = workshop.command(&[&BUILD[..], arguments].concat());
         command
             .env("DOCKER_HOST", docker)
             .env("LINUXKIT_BUILDER_NAME", &self.config.name);
@@ -70,6 +79,15 @@ impl Contained {
             .inspect_container(&self.config.name, None::<InspectContainerOptions>)
             .await;
         inspected.expect("a container").id.expect("an ID")
+    }
+
+    /// The volumes that the container has.
+    pub async fn volumes(&self) -> Vec<String> {
+        let inspected = self
+            .docker
+            .inspect_container(&self.config.name, None::<InspectContainerOptions>);
+        let mounts = inspected.await.expect("a container").mounts.unwrap_or_default();
+        mounts.into_iter().filter_map(|mount| mount.name).collect()
     }
 
     pub async fn volume_created(&self) -> String {
@@ -110,12 +128,40 @@ impl Contained {
             .expect("a container");
     }
 
-    pub async fn end(self) {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    /// A container of our builder's name as linuxkit makes it, running.
+    pub async fn create_linuxkits(&self, image: &str, is_privileged: bool) {
+        let command = "--allow-insecure-entitlement network.host --addr unix:///run/buildkit/buildkitd.sock --debug";
+        let body = ContainerCreateBody {
+            image: Some(image.into()),
+            cmd: Some(command.split(' ').map(str::to_owned).collect()),
+            host_config: Some(HostConfig {
+                privileged: Some(is_privileged),
+                binds: Some(vec![format!("{}-state:/var/lib/buildkit", self.config.name)]),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(&self.config.name).build();
         self.docker
-            .remove_container(&self.config.name, Some(options))
+            .create_container(Some(options), body)
             .await
             .expect("a container");
+        let start = None::<bollard::query_parameters::StartContainerOptions>;
+        self.docker
+            .start_container(&self.config.name, start)
+            .await
+            .expect("it starts");
+    }
+
+    /// Removes the container; its state stays.
+    pub async fn remove(&self) {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = self.docker.remove_container(&self.config.name, Some(options)).await;
+        removed.expect("a container");
+    }
+
+    pub async fn end(self) {
+        self.remove().await;
         let volume = format!("{}-state", self.config.name);
         let _ = self.docker.remove_volume(&volume, None::<RemoveVolumeOptions>).await;
     }

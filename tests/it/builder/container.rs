@@ -5,6 +5,7 @@ use super::*;
 use bollard::query_parameters::{
     InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions, StopContainerOptions, TopOptions,
 };
+use lkpkg::builder::DEFAULT_IMAGE;
 use std::collections::{BTreeSet, HashMap};
 
 #[tokio::test]
@@ -119,13 +120,55 @@ async fn a_container_of_someone_else_is_replaced_only_when_asked_to() {
     assert!(
         error
             .to_string()
-            .contains("is left alone: it runs \"buildkitd\" of the image moby/buildkit"),
+            .contains("is left alone: it runs \"buildkitd\" of the image "),
         "{error}"
     );
     assert_eq!(here.id().await, foreign);
     here.config.restart = true;
     here.endpoint().await.expect("replaced");
     assert_ne!(here.id().await, foreign);
+    here.end().await;
+}
+
+#[tokio::test]
+async fn a_container_of_linuxkit_is_shared_and_judged_by_its_rules() {
+    let Some(mut here) = Contained::new("linuxkit") else {
+        return;
+    };
+    let volume = format!("{}-state", here.config.name);
+    let created = async |here: &Contained| {
+        let volume = here.docker.inspect_volume(&volume).await.expect("a volume");
+        (
+            volume.labels.contains_key("lkpkg.builder"),
+            format!("{:?}", volume.created_at),
+        )
+    };
+    here.create_linuxkits(DEFAULT_IMAGE, true).await;
+    let (linuxkits, its_volume) = (here.id().await, created(&here).await);
+    assert_works(&here.endpoint().await.expect("used"));
+    assert_eq!(here.id().await, linuxkits);
+
+    // A configuration is wanted, and nobody knows whether it has it.
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("buildkitd.toml");
+    std::fs::write(&config, CONFIGURATION).expect("a file");
+    here.config.config = Some(config);
+    assert_configured(&here.endpoint().await.expect("replaced"));
+    assert_eq!(created(&here).await, its_volume, "linuxkit's state is kept");
+    here.config.config = None;
+    here.remove().await;
+
+    // Another image, and its state goes too.
+    let other = here.other_image().await;
+    here.create_linuxkits(&other, true).await;
+    here.endpoint().await.expect("replaced");
+    assert!(created(&here).await.0, "the volume is a new one, of our own");
+    here.remove().await;
+
+    here.create_linuxkits(DEFAULT_IMAGE, false).await;
+    let unprivileged = here.id().await;
+    here.endpoint().await.expect("replaced");
+    assert_ne!(here.id().await, unprivileged);
     here.end().await;
 }
 

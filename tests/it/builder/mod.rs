@@ -7,6 +7,7 @@ mod container;
 mod local;
 mod processes;
 mod registry;
+mod volumes;
 
 use crate::servers::server;
 use lkpkg::builder::{self, BuilderConfig, BuilderError, Endpoint, Kind, Where};
