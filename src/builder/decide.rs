@@ -1,28 +1,41 @@
 //! What is done about the builder's container: wanted × found → [`Decision`]. Pure; the doing is in `docker/`.
 
+use crate::oci::Reference;
+
 /// The container that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Its image.
     pub image: String,
-    /// Digest of its configuration, if it shall have one.
+    /// Label of its configuration, if it shall have one.
     pub config: Option<String>,
     /// Whether the user asked for a new container.
     pub restart: bool,
 }
 
+/// Who made a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// lkpkg: our label is on it.
+    Lkpkg,
+    /// linuxkit. It has no label, so how it is configured is not known.
+    Linuxkit,
+    /// Someone else; what it is, for the user.
+    Other(String),
+}
+
 /// The container of that name that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Whether our label is on it.
-    pub is_ours: bool,
+    /// Who made it.
+    pub maker: Maker,
     /// Its image, as written when it was created.
     pub image: String,
     /// Whether it is privileged; BuildKit cannot run containers otherwise.
     pub is_privileged: bool,
     /// Whether it runs.
     pub is_running: bool,
-    /// Digest of its configuration, by its label.
+    /// Label of its configuration.
     pub config: Option<String>,
 }
 
@@ -42,37 +55,62 @@ pub enum Decision {
         /// Whether the state volume goes as well.
         removes_volume: bool,
     },
-    /// It must go, but it is not ours, and the user did not ask for it.
+    /// It belongs to someone else, and the user did not ask to replace it.
     Refuse {
-        /// Why it must go.
-        reason: String,
+        /// What it is.
+        what: String,
     },
 }
 
-/// What to do about `found` so that there is what is `wanted`.
+/// What to do about `found` so that there is what is `wanted`. The first row that fits counts.
 pub fn decide(wanted: &Wanted, found: Option<&Found>) -> Decision {
     let Some(found) = found else { return Decision::Create };
-    // BuildKit does not promise that one version reads the state of another: a new image begins with an empty volume.
-    let is_other_image = found.image != wanted.image;
+    // BuildKit does not promise that one version reads the state of another: a new image begins with an empty volume. The
+    // volume of our name has nothing to do with the container of someone else.
+    let is_other_image = !is_same_image(&found.image, &wanted.image) && !matches!(found.maker, Maker::Other(_));
     let reason = if wanted.restart {
         "a restart was asked for".to_owned()
+    } else if let Maker::Other(what) = &found.maker {
+        return Decision::Refuse { what: what.clone() };
     } else if is_other_image {
         format!("it runs the image {}, wanted is {}", found.image, wanted.image)
     } else if !found.is_privileged {
         "it is not privileged".to_owned()
-    } else if found.config != wanted.config {
-        "its configuration is another one".to_owned()
+    } else if let Some(drift) = drift(wanted.config.as_deref(), found) {
+        drift.to_owned()
     } else if found.is_running {
         return Decision::Keep;
     } else {
         return Decision::Start;
     };
-    if !found.is_ours && !wanted.restart {
-        return Decision::Refuse { reason };
-    }
     Decision::Replace {
         reason,
         removes_volume: is_other_image,
+    }
+}
+
+/// Whether two names are the same image's, however much of it is written: podman writes all of it.
+pub fn is_same_image(one: &str, other: &str) -> bool {
+    let familiar = |name: &str| name.parse::<Reference>().ok().map(|image| image.familiar());
+    one == other || familiar(one).is_some_and(|one| familiar(other) == Some(one))
+}
+
+/// How the configuration that a container has differs from the one that is wanted.
+fn drift(wanted: Option<&str>, found: &Found) -> Option<&'static str> {
+    let version = |label: &str| label.split('-').next().map(str::to_owned);
+    match (wanted, found.config.as_deref()) {
+        // As linuxkit does: where no configuration is asked for, none is judged.
+        (None, None) => None,
+        (Some(_), None) if found.maker == Maker::Linuxkit => {
+            Some("linuxkit made it, and how it is configured is not known")
+        }
+        (Some(_), None) => Some("it has no configuration, and one is wanted"),
+        (None, Some(_)) => Some("it has a configuration, and none is wanted"),
+        (Some(wanted), Some(found)) if wanted == found => None,
+        (Some(wanted), Some(found)) if version(wanted) != version(found) => {
+            Some("another version of lkpkg wrote down its configuration")
+        }
+        (Some(_), Some(_)) => Some("its configuration changed"),
     }
 }
 
@@ -80,9 +118,11 @@ pub fn decide(wanted: &Wanted, found: Option<&Found>) -> Decision {
 mod tests {
     use super::*;
 
+    const LABEL: &str = "2-aa";
+
     fn right() -> Found {
         Found {
-            is_ours: true,
+            maker: Maker::Lkpkg,
             image: "b:1".into(),
             is_privileged: true,
             is_running: true,
@@ -98,117 +138,170 @@ mod tests {
         }
     }
 
-    fn replace(reason: &str, removes_volume: bool) -> Decision {
-        Decision::Replace {
-            reason: reason.into(),
-            removes_volume,
+    /// What is checked: the container that is there, made different from a right one.
+    fn found(change: impl Fn(&mut Found)) -> Option<Found> {
+        let mut found = right();
+        change(&mut found);
+        Some(found)
+    }
+
+    #[track_caller]
+    fn check(wanted: &Wanted, found: Option<Found>, expected: &Decision) {
+        assert_eq!(decide(wanted, found.as_ref()), *expected, "{wanted:?} × {found:?}");
+        // Whether it runs matters only where it stays.
+        let stopped = found.map(|found| Found {
+            is_running: false,
+            ..found
+        });
+        let expected = match expected {
+            Decision::Keep => &Decision::Start,
+            other => other,
+        };
+        assert_eq!(decide(wanted, stopped.as_ref()), *expected, "{wanted:?} × {stopped:?}");
+    }
+
+    #[track_caller]
+    fn replaced(wanted: &Wanted, found: Option<Found>, reason: &str, removes_volume: bool) {
+        let reason = reason.to_owned();
+        check(wanted, found, &Decision::Replace { reason, removes_volume });
+    }
+
+    #[test]
+    fn every_row_of_our_own() {
+        let restart = Wanted {
+            restart: true,
+            ..wanted()
+        };
+        let configured = Wanted {
+            config: Some(LABEL.into()),
+            ..wanted()
+        };
+        let config = |label: &str| found(|found| found.config = Some(label.into()));
+        let image = || found(|found| found.image = "b:0".into());
+        check(&wanted(), None, &Decision::Create);
+        check(&restart, None, &Decision::Create);
+        check(&wanted(), Some(right()), &Decision::Keep);
+        check(&configured, config(LABEL), &Decision::Keep);
+        check(
+            &Wanted {
+                image: "docker.io/library/b:1".into(),
+                ..wanted()
+            },
+            Some(right()),
+            &Decision::Keep,
+        );
+        replaced(&restart, Some(right()), "a restart was asked for", false);
+        replaced(&restart, image(), "a restart was asked for", true);
+        replaced(&wanted(), image(), "it runs the image b:0, wanted is b:1", true);
+        replaced(
+            &wanted(),
+            found(|found| (found.image, found.is_privileged) = ("b:0".into(), false)),
+            "it runs the image b:0, wanted is b:1",
+            true,
+        );
+        replaced(
+            &wanted(),
+            found(|found| found.is_privileged = false),
+            "it is not privileged",
+            false,
+        );
+        replaced(
+            &configured,
+            found(|found| found.is_privileged = false),
+            "it is not privileged",
+            false,
+        );
+        replaced(&configured, config("2-bb"), "its configuration changed", false);
+        replaced(
+            &configured,
+            Some(right()),
+            "it has no configuration, and one is wanted",
+            false,
+        );
+        replaced(
+            &wanted(),
+            config(LABEL),
+            "it has a configuration, and none is wanted",
+            false,
+        );
+        for label in ["aa", "1-aa", "3-aa"] {
+            let reason = "another version of lkpkg wrote down its configuration";
+            replaced(&configured, config(label), reason, false);
         }
     }
 
     #[test]
-    fn every_row() {
-        let check = |wanted: Wanted, found: Option<Found>, expected: Decision| {
-            assert_eq!(decide(&wanted, found.as_ref()), expected, "{wanted:?} × {found:?}");
+    fn images_are_the_same_by_their_full_name() {
+        let check = |one: &str, other: &str, expected: bool| {
+            assert_eq!(is_same_image(one, other), expected, "{one} {other}");
+            assert_eq!(is_same_image(other, one), expected, "{other} {one}");
         };
-        let restart = || Wanted {
+        check("moby/buildkit:v1", "docker.io/moby/buildkit:v1", true);
+        check("moby/buildkit", "moby/buildkit:latest", true);
+        check("localhost/b:1", "localhost/b:1", true);
+        check("no such NAME", "no such NAME", true);
+        check("no such NAME", "another NAME", false);
+        check("moby/buildkit:v1", "moby/buildkit:v2", false);
+        check("moby/buildkit:v1", "ghcr.io/moby/buildkit:v1", false);
+    }
+
+    #[test]
+    fn every_row_of_linuxkits() {
+        let linuxkits = |change: fn(&mut Found)| {
+            found(|found| {
+                found.maker = Maker::Linuxkit;
+                change(found);
+            })
+        };
+        let configured = Wanted {
+            config: Some(LABEL.into()),
+            ..wanted()
+        };
+        let restart = Wanted {
             restart: true,
             ..wanted()
         };
-        let configured = || Wanted {
-            config: Some("c1".into()),
+        check(&wanted(), linuxkits(|_| {}), &Decision::Keep);
+        replaced(
+            &wanted(),
+            linuxkits(|found| found.image = "b:0".into()),
+            "it runs the image b:0, wanted is b:1",
+            true,
+        );
+        replaced(
+            &wanted(),
+            linuxkits(|found| found.is_privileged = false),
+            "it is not privileged",
+            false,
+        );
+        replaced(
+            &configured,
+            linuxkits(|_| {}),
+            "linuxkit made it, and how it is configured is not known",
+            false,
+        );
+        replaced(&restart, linuxkits(|_| {}), "a restart was asked for", false);
+    }
+
+    #[test]
+    fn every_row_of_someone_elses() {
+        let others = |image: &str, is_privileged: bool| {
+            found(|found| {
+                found.maker = Maker::Other("it is a web server".into());
+                (found.image, found.is_privileged) = (image.into(), is_privileged);
+            })
+        };
+        let restart = Wanted {
+            restart: true,
             ..wanted()
         };
-        let other_image = || Found {
-            image: "b:0".into(),
-            ..right()
+        let refused = Decision::Refuse {
+            what: "it is a web server".into(),
         };
-        let foreign = || Found {
-            is_ours: false,
-            ..right()
-        };
-        let image_reason = "it runs the image b:0, wanted is b:1";
-
-        check(wanted(), None, Decision::Create);
-        check(restart(), None, Decision::Create);
-        check(wanted(), Some(right()), Decision::Keep);
-        check(
-            wanted(),
-            Some(Found {
-                is_running: false,
-                ..right()
-            }),
-            Decision::Start,
-        );
-        check(wanted(), Some(other_image()), replace(image_reason, true));
-        check(
-            wanted(),
-            Some(Found {
-                is_running: false,
-                ..other_image()
-            }),
-            replace(image_reason, true),
-        );
-        check(
-            wanted(),
-            Some(Found {
-                is_privileged: false,
-                ..right()
-            }),
-            replace("it is not privileged", false),
-        );
-        check(restart(), Some(right()), replace("a restart was asked for", false));
-        check(restart(), Some(other_image()), replace("a restart was asked for", true));
-        check(
-            configured(),
-            Some(right()),
-            replace("its configuration is another one", false),
-        );
-        check(
-            wanted(),
-            Some(Found {
-                config: Some("c1".into()),
-                ..right()
-            }),
-            replace("its configuration is another one", false),
-        );
-        check(
-            configured(),
-            Some(Found {
-                config: Some("c1".into()),
-                ..right()
-            }),
-            Decision::Keep,
-        );
-        // A container that someone else made serves as long as it is right (linuxkit's own, for example).
-        check(wanted(), Some(foreign()), Decision::Keep);
-        check(
-            wanted(),
-            Some(Found {
-                is_running: false,
-                ..foreign()
-            }),
-            Decision::Start,
-        );
-        check(
-            wanted(),
-            Some(Found {
-                is_ours: false,
-                ..other_image()
-            }),
-            Decision::Refuse {
-                reason: image_reason.into(),
-            },
-        );
-        check(
-            wanted(),
-            Some(Found {
-                is_privileged: false,
-                ..foreign()
-            }),
-            Decision::Refuse {
-                reason: "it is not privileged".into(),
-            },
-        );
-        check(restart(), Some(foreign()), replace("a restart was asked for", false));
+        // Not even one that would do is taken.
+        for (image, is_privileged) in [("b:1", true), ("b:1", false), ("b:0", true)] {
+            check(&wanted(), others(image, is_privileged), &refused);
+            replaced(&restart, others(image, is_privileged), "a restart was asked for", false);
+        }
     }
 }

@@ -79,6 +79,34 @@ pub enum BuilderError {
         /// Why.
         source: std::io::Error,
     },
+    /// The builder's configuration is no TOML.
+    #[error("the builder configuration {path} is not TOML: {reason}")]
+    ConfigSyntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Something in the builder's configuration is not what it has to be.
+    #[error("the builder configuration {path} is wrong at {key}: {reason}")]
+    ConfigValue {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file that a configuration, or a flag, names cannot be read.
+    #[error("{named_by} names {path}, which cannot be read: {source}")]
+    ConfigFile {
+        /// Which key of which configuration, or which flag.
+        named_by: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// An address at which no BuildKit answers.
     #[error("no BuildKit answers at {address}: {reason}")]
     Unreachable {
@@ -108,16 +136,44 @@ pub enum BuilderError {
         /// What the Docker daemon said.
         reason: String,
     },
-    /// A container of this name was made by someone else and is not fit.
+    /// A container of this name was made by someone else.
     #[error(
-        "the container {name} was not made by lkpkg and cannot be used: {reason}\n\
-         --builder-restart replaces it, --builder-name chooses another name."
+        "the container {name} was made neither by lkpkg nor by linuxkit, and is left alone: {what}\n\
+         --builder-name chooses another name, --builder-restart replaces the container."
     )]
     Foreign {
         /// Name of the container.
         name: String,
-        /// Why it is not fit.
+        /// What it is.
+        what: String,
+    },
+    /// A container should be replaced, but others build in it.
+    #[error(
+        "the container {name} should be replaced ({reason}), but {} in it; waited {waited_s} s\n\
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", build(.users)
+    )]
+    BuildsGoOn {
+        /// Name of the container.
+        name: String,
+        /// Why it should be replaced.
         reason: String,
+        /// Who builds in it.
+        users: Vec<String>,
+        /// How long we waited, in seconds.
+        waited_s: u64,
+    },
+    /// Another process wants to replace the container, and does not get to it.
+    #[error(
+        "the container {name} is about to be replaced by {}; waited {waited_s} s\n\
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", .by.join(", ")
+    )]
+    BeingReplaced {
+        /// Name of the container.
+        name: String,
+        /// Who replaces it.
+        by: Vec<String>,
+        /// How long we waited, in seconds.
+        waited_s: u64,
     },
     /// It should be replaced, but others use it.
     #[error("buildkitd should be restarted ({reason}), but it is in use by process {}; try again when they are done", users(.pids))]
@@ -169,8 +225,15 @@ impl BuilderError {
             | Self::NoDocker { .. }
             | Self::Unreachable { .. }
             | Self::NoImage { .. } => Kind::Missing,
-            Self::BadAddress { .. } | Self::BadConfig { .. } | Self::Foreign { .. } => Kind::Input,
-            Self::InUse { .. } | Self::LockTimeout { .. } => Kind::Busy,
+            Self::BadAddress { .. }
+            | Self::BadConfig { .. }
+            | Self::ConfigSyntax { .. }
+            | Self::ConfigValue { .. }
+            | Self::ConfigFile { .. }
+            | Self::Foreign { .. } => Kind::Input,
+            Self::InUse { .. } | Self::BuildsGoOn { .. } | Self::BeingReplaced { .. } | Self::LockTimeout { .. } => {
+                Kind::Busy
+            }
             Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } => Kind::Failed,
             Self::Cancelled => Kind::Cancelled,
         }
@@ -189,6 +252,12 @@ fn shown_log(log: &str) -> String {
     }
     let lines: Vec<String> = log.lines().map(|line| format!("  {line}")).collect();
     format!("\nIts log ends with:\n{}", lines.join("\n"))
+}
+
+/// `process 1 on a builds`, `process 1 on a, process 2 on b build`.
+pub(super) fn build(users: &[String]) -> String {
+    let verb = if users.len() == 1 { "builds" } else { "build" };
+    format!("{} {verb}", users.join(", "))
 }
 
 fn users(pids: &[i32]) -> String {

@@ -2,12 +2,14 @@
 //!
 //! [`choose()`] says which [`Where`] a platform is built at, purely; [`endpoint()`] goes there. Each kind of place has its
 //! module: an address that is only dialled, a named container in a Docker daemon, a `buildkitd` of our own. What is done
-//! to a container or a daemon that is already there is decided by pure functions (`decide.rs`, `local/decide.rs`).
+//! to a container or a daemon that is already there is decided by pure functions (`decide.rs`, `local/decide.rs`). What it is
+//! configured with is gathered by `configuration/`, before anything else is done.
 //!
 //! This room reads no environment and prints nothing. It does not know what is built.
 
 mod address;
 pub mod choose;
+mod configuration;
 mod decide;
 mod dial;
 mod docker;
@@ -17,21 +19,28 @@ pub mod local;
 
 pub use address::Address;
 pub use choose::choose;
+pub use configuration::Registries;
 pub use docker::{DockerImages, docker_answers};
 pub use endpoint::Endpoint;
 pub use error::{BuilderError, Kind};
 pub use local::Local;
 
 use crate::event::{CancellationToken, Events};
+use crate::oci::credentials::CredentialSource;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Name of the container when none is asked for; linuxkit's, so that both use the same one.
 pub const DEFAULT_NAME: &str = "linuxkit-builder";
 /// Image of the container when none is asked for; the version this crate is tested with.
 pub const DEFAULT_IMAGE: &str = "moby/buildkit:v0.26.3";
 
+/// How long others that build in a builder are waited for before it is replaced, when nothing else is asked for.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
 /// How a builder that lkpkg runs itself should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct BuilderConfig {
     /// Name of the container; its state volume is called `<name>-state`.
     pub name: String,
@@ -41,6 +50,14 @@ pub struct BuilderConfig {
     pub config: Option<PathBuf>,
     /// Replace the builder even when it is right. Its state is kept.
     pub restart: bool,
+    /// What lkpkg was told about registries; the builder is told the same.
+    pub registries: Registries,
+    /// The home directory, for files that are named by `~/`.
+    pub home: Option<PathBuf>,
+    /// How long others that build in a container are waited for before it is replaced.
+    pub wait: Duration,
+    /// Credentials for pulling the container's image.
+    pub credentials: CredentialSource,
 }
 
 impl Default for BuilderConfig {
@@ -50,6 +67,10 @@ impl Default for BuilderConfig {
             image: DEFAULT_IMAGE.into(),
             config: None,
             restart: false,
+            registries: Registries::default(),
+            home: None,
+            wait: DEFAULT_WAIT,
+            credentials: CredentialSource::given(BTreeMap::new()),
         }
     }
 }

@@ -37,10 +37,10 @@ pub struct GlobalArgs {
     /// Directory of the local cache [default: ~/.linuxkit/cache]
     #[arg(long, global = true, value_name = "DIR", env = env::CACHE, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
-    /// A mirror for what is pulled, [REGISTRY=]URL; without REGISTRY for all that have none. May be repeated
+    /// A mirror for what lkpkg and its builders pull, [REGISTRY=]URL; without REGISTRY for all that have none. May be repeated
     #[arg(long, global = true, value_name = "MIRROR")]
     pub mirror: Vec<String>,
-    /// PEM file of an authority that is trusted besides the system's, for what lkpkg pulls itself. May be repeated
+    /// PEM file of an authority that lkpkg and its builders trust besides the system's. May be repeated
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cert_file: Vec<PathBuf>,
     /// Credentials for a registry, REGISTRY=USER:PASSWORD or REGISTRY=TOKEN; given ones are used instead of Docker's. May be repeated
@@ -59,7 +59,7 @@ pub struct GlobalArgs {
         hide_default_value = true
     )]
     pub verbose: u8,
-    /// How long to wait for others that hold the cache
+    /// How long to wait for others that hold the cache or build in the builder that has to be replaced
     #[arg(
         long,
         global = true,
@@ -242,7 +242,7 @@ pub struct BuilderArgs {
     /// Image of the builder container
     #[arg(long, value_name = "IMAGE", env = env::BUILDER_IMAGE, hide_env_values = true, default_value = crate::builder::DEFAULT_IMAGE)]
     pub builder_image: String,
-    /// A buildkitd.toml for the builder
+    /// A buildkitd.toml for the builder; certificates and keys that it names go with it
     #[arg(long, value_name = "FILE", env = env::BUILDER_CONFIG, hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub builder_config: Option<PathBuf>,
     /// Replace the builder container, even if it is right

@@ -19,7 +19,7 @@ macro_rules! variables {
 variables! {
     CACHE = "LINUXKIT_CACHE": "Directory of the local cache; `--cache` goes first.";
     ORGANISATION = "LINUXKIT_PKG_ORG": "Organisation of all packages; `--org` goes first.";
-    MIRROR = "LINUXKIT_MIRROR": "Mirrors for what lkpkg pulls itself (`[REGISTRY=]URL`, separated by blanks or commas); `--mirror` goes first.";
+    MIRROR = "LINUXKIT_MIRROR": "Mirrors for what lkpkg and the builders that it runs pull (`[REGISTRY=]URL`, separated by blanks or commas); `--mirror` goes first.";
     OFFLINE = "LKPKG_OFFLINE": "`true`: registries are not asked what they have before something is built; `--offline` goes first.";
     BUILDERS = "LINUXKIT_BUILDERS": "Which builder builds which platform (`linux/arm64=WHERE,…`); `--builders` goes first, platform by platform.";
     BUILDER_NAME = "LINUXKIT_BUILDER_NAME": "Name of the builder container; `--builder-name` goes first.";
@@ -31,6 +31,7 @@ variables! {
     DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon.";
     DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of Docker's `config.json`, where credentials and credential helpers are configured.";
     DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG": "The text of a Docker `config.json`, used for credentials before the file.";
+    CERTIFICATES = "SSL_CERT_DIR": "Directories of trusted authorities for a buildkitd that lkpkg starts itself; those of `--cert-file` are added.";
     NO_COLOR = "NO_COLOR": "No colours, when set to anything (no-color.org).";
     USER = "USER": "The organisation that `--dev` sets.";
     HOME = "HOME": "Where the cache and Docker's configuration are by default.";

@@ -22,7 +22,7 @@ pub enum ExitCode {
     Usage = 2,
     /// Something needed is missing: no builder, registry unreachable, no credentials.
     Missing = 3,
-    /// The store is busy or damaged.
+    /// The store is busy or damaged, or a builder busy.
     Store = 4,
     /// A bug in lkpkg.
     Bug = 70,
@@ -40,7 +40,10 @@ impl ExitCode {
             ExitCode::Missing,
             "something needed is missing: no builder, registry unreachable, no credentials",
         ),
-        (ExitCode::Store, "the cache is busy or damaged"),
+        (
+            ExitCode::Store,
+            "the cache is busy or damaged, or somebody builds in a builder that has to be replaced",
+        ),
         (ExitCode::Bug, "a bug in lkpkg"),
         (ExitCode::Cancelled, "cancelled by a signal"),
     ];

@@ -6,7 +6,7 @@ use super::failure::{ExitCode, Failure};
 use super::{output, render};
 use crate::build::{SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
-use crate::builder::{BuilderConfig, Local};
+use crate::builder::{BuilderConfig, Local, Registries};
 use crate::identity::HashOptions;
 use crate::oci::credentials::{self, CredentialSource};
 use crate::oci::{Platform, Reference};
@@ -213,14 +213,15 @@ pub fn sbom(how: &HowArgs) -> Option<String> {
 /// Everything that a build needs to know besides the packages.
 pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
     let cache = cache_directory(global)?;
+    let credentials = credentials(global)?;
     Ok(BuildOptions {
         jobs: jobs(&args.how),
         sbom: sbom(&args.how),
         secrets: secrets(&args.how)?,
         ssh: ssh(&args.how)?,
-        credentials: credentials(global)?,
+        builders: Arc::new(Builders::new(builders(&args.builder, &cache, &credentials, global)?)),
+        credentials,
         ignore_cached: args.how.ignore_cached,
-        builders: Arc::new(Builders::new(builders(&args.builder, &cache)?)),
         remote: None,
         precache_images: args.how.precache_images && !args.how.ignore_cached,
         docker: args.how.docker.then(docker_address),
@@ -230,14 +231,11 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
 
 /// The client of registries. Sets up TLS, so it is made only when there is something to ask.
 pub fn registry(global: &GlobalArgs, jobs: Option<u16>) -> Result<Registry, Failure> {
-    let variable = env::value(env::MIRROR).unwrap_or_default();
-    let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
-    let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
     let home = env::value(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".config/docker/certs.d"));
     let registry = Registry::new(RegistrySettings {
         credentials: Arc::new(credentials(global)?),
-        mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
+        mirrors: mirrors(global)?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
         jobs: jobs.map_or(registry::JOBS, usize::from),
@@ -251,8 +249,32 @@ pub fn remote(registry: &Registry) -> Remote {
     Arc::new(move |reference| Arc::new(registry.repository(reference)))
 }
 
+/// The mirrors of `LINUXKIT_MIRROR`, and over them those of `--mirror`.
+fn mirrors(global: &GlobalArgs) -> Result<Mirrors, Failure> {
+    let variable = env::value(env::MIRROR).unwrap_or_default();
+    let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
+    let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
+    mirrors.map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// What builders are told about registries: the same as lkpkg's own client. No list of registries in use goes with it: it
+/// would be another one for every package, and the builder replaced each time.
+fn registries(global: &GlobalArgs) -> Result<Registries, Failure> {
+    let owned = |(registry, url): (&str, &str)| (registry.to_owned(), url.to_owned());
+    Ok(Registries {
+        mirrors: mirrors(global)?.iter().map(owned).collect(),
+        authorities: global.cert_file.clone(),
+        used: Vec::new(),
+    })
+}
+
 /// Where platforms are built.
-fn builders(args: &BuilderArgs, cache: &Path) -> Result<BuildersSettings, Failure> {
+fn builders(
+    args: &BuilderArgs,
+    cache: &Path,
+    credentials: &CredentialSource,
+    global: &GlobalArgs,
+) -> Result<BuildersSettings, Failure> {
     let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
     let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
     Ok(BuildersSettings {
@@ -266,6 +288,10 @@ fn builders(args: &BuilderArgs, cache: &Path) -> Result<BuildersSettings, Failur
             image: args.builder_image.clone(),
             config: args.builder_config.clone().filter(|path| !path.as_os_str().is_empty()),
             restart: args.builder_restart,
+            registries: registries(global)?,
+            home: env::value(env::HOME).map(PathBuf::from),
+            wait: Duration::from_secs(global.lock_timeout),
+            credentials: credentials.clone(),
         },
     })
 }
@@ -282,7 +308,9 @@ fn local_builder(cache: &Path) -> Result<Local, Failure> {
     let cache = std::path::absolute(cache).map_err(failed)?;
     let given = env::value(env::BUILDKITD).map(PathBuf::from);
     let search_path = std::env::var_os("PATH").unwrap_or_default();
-    Ok(Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &search_path))
+    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &search_path);
+    local.certificates = std::env::var_os(env::CERTIFICATES);
+    Ok(local)
 }
 
 /// Directory below the cache where a buildkitd of our own keeps its state.

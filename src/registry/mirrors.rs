@@ -48,6 +48,11 @@ impl Mirrors {
         Ok(Self(mirrors))
     }
 
+    /// Every registry, `*` for all that are not named, with the base URL of its mirror.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(registry, url)| (registry.as_str(), url.as_str()))
+    }
+
     /// The base URL of the registry's mirror.
     pub(super) fn mirror(&self, registry: &str) -> Option<&str> {
         self.0

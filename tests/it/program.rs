@@ -264,6 +264,11 @@ impl Running {
         }
     }
 
+    /// Its process ID.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it said on standard error so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()

@@ -1,37 +1,44 @@
-//! The builder's container and its state volume: inspect, create, start, remove. Does what it is told; decides nothing.
+//! The builder's container: inspect, create, start, remove. Does what it is told; decides nothing.
 //!
 //! Other processes may do the same at the same time. "It is there already", "it is gone already" are therefore no errors
 //! here: the caller looks again.
 
 use super::super::BuilderError;
-use super::super::decide::Found;
-use super::TAIL_LINES;
+use super::super::configuration::{CERTIFICATES_VARIABLE, Configuration, FILE_NAME};
+use super::super::decide::{Found, Maker};
+use super::archive;
+use super::fault::{is_gone, is_passing, is_running, is_taken};
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, RenameContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+use bollard::models::{
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, Mount,
+    MountPoint, MountType,
 };
-use bytes::Bytes;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
 use futures_util::StreamExt;
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Marks our containers and volumes; its value is the version of what the labels mean.
-const OUR_LABEL: &str = "lkpkg.builder";
-const OUR_LABEL_VERSION: &str = "1";
-/// On a volume: the image whose state it holds.
-const IMAGE_LABEL: &str = "lkpkg.builder.image";
-/// Digest of the configuration that a container was created with.
+pub(super) const OUR_LABEL: &str = "lkpkg.builder";
+pub(super) const OUR_LABEL_VERSION: &str = "1";
+/// On a container: the name that it has, or shall have.
+const NAME_LABEL: &str = "lkpkg.builder.name";
+/// On a container: the label of the configuration that it was created with.
 const CONFIG_LABEL: &str = "lkpkg.builder.config";
 
 /// Where BuildKit keeps its state in its image.
 const STATE_DIRECTORY: &str = "/var/lib/buildkit";
 /// Where the configuration goes in the container.
-const CONFIG_PATH: &str = "/etc/buildkit/buildkitd.toml";
+pub(super) const CONFIG_DIRECTORY: &str = "/etc/buildkit";
+
+/// How many lines of the container's log are shown.
+const TAIL_LINES: &str = "20";
 
 /// linuxkit's own command line, so that the two can share a container.
 const COMMAND: [&str; 5] = [
@@ -42,8 +49,15 @@ const COMMAND: [&str; 5] = [
     "--debug",
 ];
 
+/// A container that was created and got no name within this time has lost who made it. The clocks of two machines do not
+/// differ by that much.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60 * 60);
+
 /// Someone else removes the container; the daemon takes seconds for that at most.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pause between two looks at a container whose state cannot be read.
+const STATE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The container of that name in that daemon, there or not.
 pub(super) struct Container {
@@ -57,30 +71,6 @@ pub(super) struct There {
     pub found: Found,
 }
 
-/// The configuration that a container is created with.
-pub(super) struct Configuration {
-    pub bytes: Vec<u8>,
-    /// By which a change is noticed.
-    pub digest: String,
-}
-
-impl Configuration {
-    pub fn new(bytes: Vec<u8>) -> Self {
-        let digest = hex::encode(Sha256::digest(&bytes));
-        Self { bytes, digest }
-    }
-
-    /// As Docker takes files: an archive, to be unpacked at `/`.
-    fn archive(&self) -> std::io::Result<Bytes> {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(self.bytes.len() as u64);
-        let mut archive = tar::Builder::new(Vec::new());
-        archive.append_data(&mut header, CONFIG_PATH.trim_start_matches('/'), self.bytes.as_slice())?;
-        archive.into_inner().map(Bytes::from)
-    }
-}
-
 /// What came of creating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Created {
@@ -88,6 +78,17 @@ pub(super) enum Created {
     There,
     /// Its image has to be pulled first.
     NoImage,
+}
+
+/// What came of removing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It is gone.
+    ByUs,
+    /// It is gone, and a new one of the same name may be there already.
+    BySomeone,
+    /// It has to be looked at again.
+    NotYet,
 }
 
 impl Container {
@@ -98,51 +99,63 @@ impl Container {
         }
     }
 
-    fn volume(&self) -> String {
-        format!("{}-state", self.name)
-    }
-
-    fn failed(&self, doing: &str) -> impl FnOnce(Error) -> BuilderError {
+    /// For `map_err`: what the daemon said, with what was being done.
+    pub fn failed(&self, doing: &str) -> impl FnOnce(Error) -> BuilderError + use<> {
         let doing = format!("{doing} the container {}", self.name);
         move |source| BuilderError::Docker { doing, source }
     }
 
+    /// What the daemon says of the container with this name or ID, if there is one.
+    pub async fn look(&self, name: &str) -> Result<Option<ContainerInspectResponse>, BuilderError> {
+        let begin = Instant::now();
+        let mut interval = tokio::time::interval(STATE_INTERVAL);
+        loop {
+            interval.tick().await;
+            match self
+                .docker
+                .inspect_container(name, None::<InspectContainerOptions>)
+                .await
+            {
+                Err(error) if is_gone(&error) => return Ok(None),
+                Err(error) if is_passing(&error) && begin.elapsed() < REMOVAL_TIMEOUT => {}
+                response => return response.map(Some).map_err(self.failed("inspecting")),
+            }
+        }
+    }
+
     /// The container, if there is one.
     pub async fn inspect(&self) -> Result<Option<There>, BuilderError> {
-        let response = match self
-            .docker
-            .inspect_container(&self.name, None::<InspectContainerOptions>)
-            .await
-        {
-            Err(error) if status(&error) == Some(404) => return Ok(None),
-            response => response.map_err(self.failed("inspecting"))?,
+        let Some(response) = self.look(&self.name).await? else {
+            return Ok(None);
         };
-        let config = response.config.unwrap_or_default();
-        let labels = config.labels.unwrap_or_default();
-        let found = Found {
-            is_ours: labels.contains_key(OUR_LABEL),
-            image: config.image.unwrap_or_default(),
-            is_privileged: response
-                .host_config
-                .and_then(|host| host.privileged)
-                .unwrap_or_default(),
-            is_running: response.state.and_then(|state| state.running).unwrap_or_default(),
-            config: labels.get(CONFIG_LABEL).cloned(),
-        };
+        let id = response.id.clone().unwrap_or_default();
+        if matches!(
+            state(&response),
+            Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)
+        ) {
+            self.until_removed(&id).await?;
+            return Ok(None);
+        }
         Ok(Some(There {
-            id: response.id.unwrap_or_default(),
-            found,
+            id,
+            found: found(response),
         }))
     }
 
     /// Creates the volume and the container, and puts the configuration into it. Does not start it.
     pub async fn create(&self, image: &str, configuration: Option<&Configuration>) -> Result<Created, BuilderError> {
         self.create_volume(image).await?;
-        let mut labels = HashMap::from([(OUR_LABEL.to_owned(), OUR_LABEL_VERSION.to_owned())]);
+        let labels = [(OUR_LABEL, OUR_LABEL_VERSION), (NAME_LABEL, &self.name)];
+        let mut labels = HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
         let mut command = COMMAND.map(str::to_owned).to_vec();
+        let mut environment = None;
         if let Some(configuration) = configuration {
-            command.extend(["--config".to_owned(), CONFIG_PATH.to_owned()]);
-            labels.insert(CONFIG_LABEL.into(), configuration.digest.clone());
+            command.extend(["--config".to_owned(), format!("{CONFIG_DIRECTORY}/{FILE_NAME}")]);
+            labels.insert(CONFIG_LABEL.into(), configuration.label());
+            environment = configuration
+                .certificates(Path::new(CONFIG_DIRECTORY), None)
+                .map(|value| vec![format!("{CERTIFICATES_VARIABLE}={}", value.to_string_lossy())]);
+            self.sweep().await?;
         }
         let state = Mount {
             typ: Some(MountType::VOLUME),
@@ -153,6 +166,7 @@ impl Container {
         let body = ContainerCreateBody {
             image: Some(image.into()),
             cmd: Some(command),
+            env: environment,
             labels: Some(labels),
             host_config: Some(HostConfig {
                 privileged: Some(true),
@@ -169,15 +183,15 @@ impl Container {
             .create_container(configuration.is_none().then_some(named), body)
             .await
         {
-            Err(error) if status(&error) == Some(404) => return Ok(Created::NoImage),
-            Err(error) if status(&error) == Some(409) => return Ok(Created::There),
+            Err(error) if is_gone(&error) => return Ok(Created::NoImage),
+            Err(error) if is_taken(&error) => return Ok(Created::There),
             response => response.map_err(self.failed("creating"))?.id,
         };
         if let Some(configuration) = configuration
             && let Err(error) = self.complete(&id, configuration).await
         {
-            self.remove(&id, false).await?;
-            return if status(&error) == Some(409) {
+            self.remove(&id).await?;
+            return if is_taken(&error) {
                 Ok(Created::There)
             } else {
                 Err(self.failed("configuring")(error))
@@ -186,41 +200,31 @@ impl Container {
         Ok(Created::There)
     }
 
-    /// Creates the state volume, explicitly, for its labels. One that is there is taken as it is, unless it holds the state
-    /// of another image: whoever replaced that one's container had no time yet to remove it.
-    async fn create_volume(&self, image: &str) -> Result<(), BuilderError> {
-        let labels = [(OUR_LABEL, OUR_LABEL_VERSION), (IMAGE_LABEL, image)];
-        let labels = HashMap::from(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
-        let volume = VolumeCreateRequest {
-            name: Some(self.volume()),
-            labels: Some(labels),
-            ..Default::default()
-        };
-        let failed = || self.failed("creating the state volume of");
-        let there = self.docker.create_volume(volume.clone()).await.map_err(failed())?;
-        if there.labels.get(IMAGE_LABEL).is_some_and(|other| other != image) {
-            self.remove_volume().await?;
-            self.docker.create_volume(volume).await.map_err(failed())?;
+    /// Removes containers that were meant for this name and never got it, because who made them was killed.
+    async fn sweep(&self) -> Result<(), BuilderError> {
+        let label = vec![format!("{NAME_LABEL}={}", self.name)];
+        let filters = HashMap::from([("label", label), ("status", vec!["created".to_owned()])]);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self.docker.list_containers(Some(options)).await;
+        let own = format!("/{}", self.name);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for one in found.map_err(self.failed("looking for what is left of"))? {
+            let created = Duration::from_secs(one.created.and_then(|at| at.try_into().ok()).unwrap_or(u64::MAX));
+            let is_old = now.saturating_sub(created) > LEFTOVER_AGE;
+            if is_old && !one.names.unwrap_or_default().contains(&own) {
+                self.remove(&one.id.unwrap_or_default()).await?;
+            }
         }
         Ok(())
-    }
-
-    /// Removes the state volume. One that is in use is in the hands of someone who was faster.
-    async fn remove_volume(&self) -> Result<(), BuilderError> {
-        match self
-            .docker
-            .remove_volume(&self.volume(), None::<RemoveVolumeOptions>)
-            .await
-        {
-            Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
-            result => result.map_err(self.failed("removing the state volume of")),
-        }
     }
 
     /// Puts the configuration into a container that has not started yet, and gives it its name.
     async fn complete(&self, id: &str, configuration: &Configuration) -> Result<(), Error> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
-        let body = bollard::body_full(configuration.archive()?);
+        let body = bollard::body_full(archive::archive(configuration, CONFIG_DIRECTORY)?);
         self.docker.upload_to_container(id, Some(options), body).await?;
         let name = RenameContainerOptionsBuilder::default().name(&self.name).build();
         self.docker.rename_container(id, name).await
@@ -229,25 +233,36 @@ impl Container {
     /// Starts it; one that runs already, or is gone, is no error.
     pub async fn start(&self, id: &str) -> Result<(), BuilderError> {
         match self.docker.start_container(id, None::<StartContainerOptions>).await {
-            Err(error) if matches!(status(&error), Some(304 | 404)) => Ok(()),
+            Err(error) if is_running(&error) || is_gone(&error) || is_passing(&error) => Ok(()),
             result => result.map_err(self.failed("starting")),
         }
     }
 
-    /// Removes exactly the container with this ID, running or not, and the state volume when asked to. Where someone else
-    /// was first, nothing is done: then a new one of the same name may be there already.
-    pub async fn remove(&self, id: &str, removes_volume: bool) -> Result<(), BuilderError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.docker.remove_container(id, Some(options)).await {
-            Err(error) if status(&error) == Some(404) => return Ok(()),
-            Err(error) if status(&error) == Some(409) => return self.until_removed(id).await,
-            result => result.map_err(self.failed("removing"))?,
+    /// Removes exactly the container with this ID, running or not, with its anonymous volumes.
+    pub async fn remove(&self, id: &str) -> Result<Removed, BuilderError> {
+        match self.remove_container(id, true).await {
+            Ok(()) => Ok(Removed::ByUs),
+            Err(error) if is_gone(&error) => Ok(Removed::BySomeone),
+            Err(error) if is_taken(&error) => self.until_removed(id).await.map(|()| Removed::BySomeone),
+            Err(error) if is_passing(&error) => Ok(Removed::NotYet),
+            Err(error) => Err(self.failed("removing")(error)),
         }
-        if removes_volume {
-            self.remove_volume().await
-        } else {
-            Ok(())
+    }
+
+    /// The same with one that is stopped, as long as nobody starts it.
+    pub async fn remove_stopped(&self, id: &str) -> Result<Removed, BuilderError> {
+        match self.remove_container(id, false).await {
+            Ok(()) => Ok(Removed::ByUs),
+            Err(error) if is_gone(&error) => Ok(Removed::BySomeone),
+            // It runs, or its removal has begun.
+            Err(error) if is_taken(&error) || is_passing(&error) => Ok(Removed::NotYet),
+            Err(error) => Err(self.failed("removing")(error)),
         }
+    }
+
+    async fn remove_container(&self, id: &str, force: bool) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
+        self.docker.remove_container(id, Some(options)).await
     }
 
     /// Waits until the removal that someone else has begun is done.
@@ -275,10 +290,47 @@ impl Container {
     }
 }
 
-/// The status code with which the daemon refused.
-fn status(error: &Error) -> Option<u16> {
-    match error {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
+fn state(response: &ContainerInspectResponse) -> Option<ContainerStateStatusEnum> {
+    response.state.as_ref()?.status
+}
+
+/// What [`decide`](super::super::decide::decide) has to know of a container.
+fn found(response: ContainerInspectResponse) -> Found {
+    let config = response.config.unwrap_or_default();
+    let labels = config.labels.clone().unwrap_or_default();
+    Found {
+        image: config.image.clone().unwrap_or_default(),
+        is_privileged: response
+            .host_config
+            .and_then(|host| host.privileged)
+            .unwrap_or_default(),
+        is_running: response.state.and_then(|state| state.running).unwrap_or_default(),
+        config: labels.get(CONFIG_LABEL).cloned(),
+        maker: maker(&config, &response.mounts.unwrap_or_default()),
     }
+}
+
+/// linuxkit has no label: its command line and its volume tell.
+fn maker(config: &ContainerConfig, mounts: &[MountPoint]) -> Maker {
+    let command = config.cmd.clone().unwrap_or_default();
+    if config
+        .labels
+        .as_ref()
+        .is_some_and(|labels| labels.contains_key(OUR_LABEL))
+    {
+        return Maker::Lkpkg;
+    }
+    let has_state = mounts
+        .iter()
+        .any(|mount| mount.typ.as_deref() == Some("volume") && mount.destination.as_deref() == Some(STATE_DIRECTORY));
+    if has_state && command.starts_with(&COMMAND.map(str::to_owned)) {
+        return Maker::Linuxkit;
+    }
+    let line = [config.entrypoint.clone().unwrap_or_default(), command]
+        .concat()
+        .join(" ");
+    Maker::Other(format!(
+        "it runs {line:?} of the image {}",
+        config.image.as_deref().unwrap_or_default()
+    ))
 }

@@ -1,5 +1,6 @@
 //! A byte stream to BuildKit in a container: `buildctl dial-stdio` by exec, its standard streams attached.
 
+use super::users::Mark;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -15,16 +16,16 @@ use tokio_util::io::StreamReader;
 pub(super) type ExecStream =
     Join<StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>, Pin<Box<dyn AsyncWrite + Send>>>;
 
-/// Opens a new stream to BuildKit in the running container `name`. It ends with its last user.
-pub(super) async fn dial_stdio(docker: Docker, name: String) -> io::Result<ExecStream> {
+/// Opens a new stream to BuildKit in the running container with this ID. It ends with its last user.
+pub(super) async fn dial_stdio(docker: Docker, id: String, mark: Mark) -> io::Result<ExecStream> {
     let options = CreateExecOptions {
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        cmd: Some(vec!["buildctl", "dial-stdio"]),
+        cmd: Some(mark.command()),
         ..Default::default()
     };
-    let exec = docker.create_exec(&name, options).await.map_err(io::Error::other)?;
+    let exec = docker.create_exec(&id, options).await.map_err(io::Error::other)?;
     match docker.start_exec(&exec.id, None).await.map_err(io::Error::other)? {
         StartExecResults::Attached { output, input } => {
             let output = output.filter_map(|part| std::future::ready(bytes(part))).boxed();

@@ -2,7 +2,10 @@
 
 use super::super::BuilderError;
 use crate::event::Events;
+use crate::oci::Reference;
+use crate::oci::credentials::{CredentialSource, Credentials};
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use std::collections::BTreeSet;
@@ -10,10 +13,14 @@ use std::collections::BTreeSet;
 /// What the daemon says of a layer that is here now.
 const LAYER_DONE: [&str; 2] = ["Pull complete", "Already exists"];
 
-/// Pulls `image` into the daemon; says when it begins, how many layers are here, and when it ends.
-///
-/// No credentials are sent: BuildKit's image is public. A private one must be pulled, or mirrored, beforehand.
-pub(super) async fn pull(docker: &Docker, image: &str, events: &Events) -> Result<(), BuilderError> {
+/// Pulls `image` into the daemon with the credentials that there are for its registry; says when it begins and how many
+/// layers are here.
+pub(super) async fn pull(
+    docker: &Docker,
+    image: &str,
+    credentials: &CredentialSource,
+    events: &Events,
+) -> Result<(), BuilderError> {
     let failed = |reason: String| BuilderError::NoImage {
         image: image.into(),
         reason,
@@ -27,7 +34,8 @@ pub(super) async fn pull(docker: &Docker, image: &str, events: &Events) -> Resul
         format!("{image}:latest")
     };
     let options = CreateImageOptionsBuilder::default().from_image(&reference).build();
-    let mut progress = docker.create_image(Some(options), None, None);
+    let credentials = lookup(credentials.clone(), image).await.map_err(failed)?;
+    let mut progress = docker.create_image(Some(options), None, credentials);
     let (mut layers, mut done) = (BTreeSet::new(), BTreeSet::new());
     while let Some(step) = progress.next().await {
         let step = step.map_err(|error| failed(error.to_string()))?;
@@ -48,4 +56,34 @@ pub(super) async fn pull(docker: &Docker, image: &str, events: &Events) -> Resul
         }
     }
     Ok(())
+}
+
+/// What the daemon shows to the image's registry; None for nothing. The error is a sentence's end.
+async fn lookup(source: CredentialSource, image: &str) -> Result<Option<DockerCredentials>, String> {
+    // A name that is none is the daemon's to refuse.
+    let Ok(reference) = image.parse::<Reference>() else {
+        return Ok(None);
+    };
+    // Helpers are programs that are waited for.
+    let found = tokio::task::spawn_blocking(move || source.lookup(reference.registry())).await;
+    let found = found
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let none = DockerCredentials::default();
+    Ok(match found {
+        Credentials::Anonymous => None,
+        Credentials::Basic { username, password } => Some(DockerCredentials {
+            username: Some(username),
+            password: Some(password),
+            ..none
+        }),
+        Credentials::IdentityToken(token) => Some(DockerCredentials {
+            identitytoken: Some(token),
+            ..none
+        }),
+        Credentials::RegistryToken(token) => Some(DockerCredentials {
+            registrytoken: Some(token),
+            ..none
+        }),
+    })
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 pub(super) struct Wanted {
     /// Its program.
     pub buildkitd: PathBuf,
-    /// Digest of its configuration file, if it shall have one.
-    pub config: Option<String>,
+    /// Its configuration file, if it shall have one; another content has another path.
+    pub config: Option<PathBuf>,
 }
 
 /// What to do with the daemon that runs.
@@ -55,11 +55,11 @@ mod tests {
                      expected: Option<&str>| {
             let wanted = Wanted {
                 buildkitd: "/b".into(),
-                config: wanted_config.map(str::to_owned),
+                config: wanted_config.map(PathBuf::from),
             };
             let found = Greeting {
                 buildkitd: program.into(),
-                config: found_config.map(str::to_owned),
+                config: found_config.map(PathBuf::from),
                 pid: 1,
             };
             let expected = expected.map_or(Decision::Keep, |reason| Decision::Replace { reason: reason.into() });

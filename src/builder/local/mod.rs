@@ -17,13 +17,13 @@ mod talk;
 
 pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
 
+use super::configuration::{CERTIFICATES_VARIABLE, Configuration, Loaded, Reach};
 use super::error::io;
 use super::{BuilderConfig, BuilderError, Endpoint, dial};
 use crate::event::Events;
 use decide::{Decision, Wanted, decide};
 use places::Places;
-use sha2::{Digest as _, Sha256};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -35,6 +35,9 @@ use tokio::net::UnixStream;
 /// How long an unused `buildkitd` stays when nothing else is asked for: long enough for the next build of a person at
 /// work, short enough that a machine used once is clean again soon.
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// What every `buildkitd` reads when it is told nothing else. Where it is told something, that comes on top of it.
+const AMBIENT_CONFIG: &str = "/etc/buildkit/buildkitd.toml";
 
 /// How often we look again. Each round ends with a daemon in use, an error, or one that ended just now under our hands;
 /// the last is rare, and three times in a row does not happen by chance.
@@ -60,6 +63,8 @@ pub struct Local {
     pub state: PathBuf,
     /// How long it stays when nobody uses it.
     pub idle: Duration,
+    /// The value of `SSL_CERT_DIR`; None when it is not set.
+    pub certificates: Option<OsString>,
 }
 
 impl Local {
@@ -71,6 +76,7 @@ impl Local {
             runc: None,
             state: state.into(),
             idle: DEFAULT_IDLE,
+            certificates: None,
         }
     }
 
@@ -101,11 +107,15 @@ fn find(program: &str, directories: &[PathBuf]) -> Option<PathBuf> {
 
 /// The local `buildkitd`, started when none runs. It is in use as long as the endpoint's channel lives.
 pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
-    let options = options(local, config)?;
+    let configuration = configuration(config)?;
+    let mut options = options(local)?;
     let places = Places::prepare(&options.state)?;
+    options.config = configuration
+        .as_ref()
+        .map(|configuration| places.config_file(configuration));
     let wanted = Wanted {
         buildkitd: options.buildkitd.clone(),
-        config: config_digest(config.config.as_deref())?,
+        config: options.config.clone(),
     };
 
     // The usual case needs no lock: it runs, and is right.
@@ -134,7 +144,16 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
         }
         is_restart = false;
         events.notice(starting(&options, &places)).await;
-        start(&local.lkpkg, &options, &places).await?;
+        places.write_config(configuration.as_ref())?;
+        let mut supervisor = tokio::process::Command::new(&local.lkpkg);
+        if let (Some(configuration), Some(directory)) =
+            (&configuration, options.config.as_deref().and_then(Path::parent))
+            && let Some(value) = configuration.certificates(directory, local.certificates.as_deref())
+        {
+            // The supervisor's environment is the daemon's.
+            supervisor.env(CERTIFICATES_VARIABLE, value);
+        }
+        start(supervisor, &options, &places).await?;
     }
     let reason = format!("it ended {ROUNDS} times as soon as it was there");
     Err(BuilderError::NotStarted {
@@ -154,7 +173,7 @@ fn starting(options: &SuperviseOptions, places: &Places) -> String {
 }
 
 /// What the supervisor is told; an error when something is missing.
-fn options(local: &Local, config: &BuilderConfig) -> Result<SuperviseOptions, BuilderError> {
+fn options(local: &Local) -> Result<SuperviseOptions, BuilderError> {
     let given = local.buildkitd.clone();
     let Some(buildkitd) = given.clone().filter(|path| path.is_file()) else {
         return Err(BuilderError::NoBuildkitd { given });
@@ -171,20 +190,21 @@ fn options(local: &Local, config: &BuilderConfig) -> Result<SuperviseOptions, Bu
         state: absolute(&local.state)?,
         buildkitd,
         runc,
-        config: config.config.as_deref().map(absolute).transpose()?,
+        config: None,
         // Less than the moment between its start and its first use would be no time at all.
         idle: local.idle.max(Duration::from_secs(1)),
     })
 }
 
-/// Digest of a configuration file, by which a changed one is noticed.
-fn config_digest(config: Option<&Path>) -> Result<Option<String>, BuilderError> {
-    let Some(path) = config else { return Ok(None) };
-    let bytes = std::fs::read(path).map_err(|source| BuilderError::BadConfig {
-        path: path.into(),
-        source,
-    })?;
-    Ok(Some(hex::encode(Sha256::digest(bytes))))
+/// What the daemon is configured with. What is given with flags does not take away what the machine's own file says.
+fn configuration(config: &BuilderConfig) -> Result<Option<Configuration>, BuilderError> {
+    let load = |base: Option<&Path>| Configuration::load(config, base, Reach::Machine);
+    let Loaded { configuration, .. } = load(config.config.as_deref())?;
+    let ambient = Path::new(AMBIENT_CONFIG);
+    if config.config.is_none() && configuration.is_some() && ambient.exists() {
+        return Ok(load(Some(ambient))?.configuration);
+    }
+    Ok(configuration)
 }
 
 /// The daemon that runs, when one does and it is the right one. The connection to its supervisor goes into the channel's
@@ -223,16 +243,21 @@ async fn join(places: &Places, wanted: &Wanted, events: &Events) -> Result<Optio
 }
 
 /// Starts a supervisor and waits for its word.
-async fn start(lkpkg: &Path, options: &SuperviseOptions, places: &Places) -> Result<(), BuilderError> {
+async fn start(
+    mut supervisor: tokio::process::Command,
+    options: &SuperviseOptions,
+    places: &Places,
+) -> Result<(), BuilderError> {
     let log = places.fresh_log()?;
-    let mut supervisor = tokio::process::Command::new(lkpkg)
+    let program = supervisor.as_std().get_program().to_owned();
+    let mut supervisor = supervisor
         .args(options.arguments())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .map_err(io("starting", lkpkg))?;
+        .map_err(io("starting", program))?;
     let not_started = |reason: String, log| BuilderError::NotStarted {
         what: "buildkitd".into(),
         reason,

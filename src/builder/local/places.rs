@@ -3,9 +3,11 @@
 //! Everything is in the state directory, except the sockets when its path is too long for them.
 
 use super::super::BuilderError;
+use super::super::configuration::{Configuration, FILE_NAME};
 use super::super::error::io;
 use sha2::{Digest as _, Sha256};
 use std::fs::{DirBuilder, File, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ pub(super) struct Places {
     pub start_lock: PathBuf,
     /// Held by the supervisor as long as it lives.
     pub supervisor_lock: PathBuf,
+    /// Holds the configuration of the daemon that runs, below a name that says what is in it.
+    pub config: PathBuf,
     pub sockets: PathBuf,
     pub buildkitd_socket: PathBuf,
     /// Where the supervisor listens; there exactly as long as the daemon can be used.
@@ -57,6 +61,7 @@ impl Places {
             pid: state.join("buildkitd.pid"),
             start_lock: state.join("start.lock"),
             supervisor_lock: state.join("supervisor.lock"),
+            config: state.join("config"),
             buildkitd_socket: sockets.join(LONGEST_SOCKET),
             control_socket: sockets.join("control.sock"),
             trace_socket: sockets.join("otel.sock"),
@@ -100,6 +105,39 @@ impl Places {
         if self.sockets != self.state {
             let _ = std::fs::remove_dir(&self.sockets);
         }
+    }
+
+    /// Where the file of a configuration is. Another configuration has another place.
+    pub fn config_file(&self, configuration: &Configuration) -> PathBuf {
+        self.config.join(configuration.label()).join(FILE_NAME)
+    }
+
+    /// Writes a configuration, and takes away the one before it. Only for who starts a daemon, under the lock for that.
+    pub fn write_config(&self, configuration: Option<&Configuration>) -> Result<(), BuilderError> {
+        match std::fs::remove_dir_all(&self.config) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io("removing the configuration", &self.config)(error));
+            }
+            _ => {}
+        }
+        let Some(configuration) = configuration else {
+            return Ok(());
+        };
+        let directory = self.config.join(configuration.label());
+        let toml = configuration.toml(&directory.to_string_lossy());
+        let files = configuration.files().map(|(path, file)| (path, file.bytes.as_slice()));
+        for (path, bytes) in files.chain([(FILE_NAME, toml.as_bytes())]) {
+            let path = directory.join(path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(io("making the directory", parent))?;
+            }
+            // The state directory is nobody else's, and so is what is in it.
+            let mut options = File::options();
+            options.create(true).write(true).truncate(true).mode(0o600);
+            let written = options.open(&path).and_then(|mut file| file.write_all(bytes));
+            written.map_err(io("writing", &path))?;
+        }
+        Ok(())
     }
 
     /// A new log; the one before is kept beside it.

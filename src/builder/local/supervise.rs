@@ -6,9 +6,9 @@
 use super::super::BuilderError;
 use super::super::error::io;
 use super::daemon::{Daemon, STOP_TIMEOUT, adopt_orphans, clear_away};
+use super::lock;
 use super::places::Places;
 use super::talk::{Answer, Greeting, Line, Report, Wish, hear, say};
-use super::{config_digest, lock};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
@@ -101,7 +101,6 @@ type Started = (std::fs::File, Daemon, UnixListener, Greeting);
 
 async fn start(options: &SuperviseOptions, places: &Places) -> Result<Started, BuilderError> {
     let lock = lock::exclusive(&places.supervisor_lock, PREDECESSOR_TIMEOUT).await?;
-    let config = config_digest(options.config.as_deref())?;
     clear_away(places).await?;
     places.make_sockets()?;
     let mut daemon = Daemon::start(options, places)?;
@@ -111,7 +110,7 @@ async fn start(options: &SuperviseOptions, places: &Places) -> Result<Started, B
     }
     let greeting = Greeting {
         buildkitd: options.buildkitd.clone(),
-        config,
+        config: options.config.clone(),
         pid: daemon.id(),
     };
     match UnixListener::bind(&places.control_socket) {

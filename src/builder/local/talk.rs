@@ -23,8 +23,8 @@ const LINE_MAX_BYTES: u64 = 64 * 1024;
 pub(super) struct Greeting {
     /// The program.
     pub buildkitd: PathBuf,
-    /// Digest of its configuration file, if it has one.
-    pub config: Option<String>,
+    /// Its configuration file, if it has one.
+    pub config: Option<PathBuf>,
     /// Process ID of `buildkitd`.
     pub pid: u32,
 }
