@@ -48,6 +48,14 @@ impl Mirrors {
         Ok(Self(mirrors))
     }
 
+    /// All of them: the registry, None for those that are not named, and the base URL.
+    pub fn all(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        let named = |registry: &str| registry != ALL;
+        self.0
+            .iter()
+            .map(move |(registry, url)| (Some(registry.as_str()).filter(|registry| named(registry)), url.as_str()))
+    }
+
     /// The base URL of the registry's mirror.
     pub(super) fn mirror(&self, registry: &str) -> Option<&str> {
         self.0

@@ -12,6 +12,7 @@ mod error;
 mod manifest;
 mod mirrors;
 mod places;
+mod probe;
 mod push;
 mod referrers;
 mod repository;
@@ -26,6 +27,7 @@ mod upload;
 
 pub use error::RegistryError;
 pub use mirrors::{MirrorError, Mirrors};
+pub use probe::Greeting;
 pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};
 pub use repository::Repository;
 
