@@ -8,8 +8,11 @@ mod container;
 mod exec;
 mod image;
 mod images;
+mod look;
 
 pub use images::DockerImages;
+pub use look::docker_version;
+pub(super) use look::look;
 
 use super::decide::{Decision, Wanted, decide};
 use super::{BuilderConfig, BuilderError, Endpoint, dial};
