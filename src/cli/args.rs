@@ -84,6 +84,8 @@ pub enum Verb {
     /// Look after the local cache
     #[command(subcommand, arg_required_else_help = true)]
     Cache(CacheVerb),
+    /// Look before a long run whether everything that it needs is there, and say what to do about what is not
+    Doctor(Box<DoctorArgs>),
     /// Write a completion script for a shell to standard output
     Completions {
         /// The shell
@@ -301,6 +303,43 @@ pub struct PlanArgs {
     /// Which platforms.
     #[command(flatten)]
     pub selection: SelectionArgs,
+}
+
+/// `lkpkg doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Package directories: what they build on, read and are pushed to is looked at
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// A registry to look at as well. May be repeated [default, without DIR: all for which Docker's configuration has credentials]
+    #[arg(long, value_name = "REGISTRY")]
+    pub registry: Vec<String>,
+    /// Also look whether the packages may be pushed; what is begun for that in a registry is cancelled
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub push: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArgs,
+    /// Where.
+    #[command(flatten)]
+    pub builder: BuilderArgs,
+}
+
+/// Flags that choose platforms, for verbs that build nothing.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlatformArgs {
+    /// Platforms that have to be there, for example linux/amd64,linux/arm64 [default: build.yml's]
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub platforms: Vec<String>,
+    /// Platforms to leave out, even where build.yml names them
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub skip_platforms: Vec<String>,
 }
 
 /// `lkpkg cache VERB`

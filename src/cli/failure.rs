@@ -124,6 +124,7 @@ impl From<OrchestratorError> for Failure {
                 *source,
             ),
             OrchestratorError::Store(error) => error.into(),
+            OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
             OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
             OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),

@@ -47,6 +47,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Package(verb) => package(verb, cli),
         Verb::Pkg(pkg) => package(&pkg.verb, cli),
         Verb::Cache(verb) => cmd::cache::run(verb, global),
+        Verb::Doctor(args) => cmd::doctor::run(args, global),
         Verb::Completions { shell } => cmd::completions::run(*shell),
         Verb::Version { format } => cmd::version::run(*format),
         Verb::Reference => cmd::reference::run(),

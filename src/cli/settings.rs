@@ -1,6 +1,6 @@
 //! Flags > environment > defaults, resolved once into the plain values that the library takes.
 
-use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Progress, SelectionArgs};
+use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, PlatformArgs, Progress, SelectionArgs};
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
 use super::{output, render};
@@ -113,6 +113,15 @@ pub fn wish(selection: &SelectionArgs) -> Result<Wish, Failure> {
     })
 }
 
+/// The same for verbs that build nothing.
+pub fn platform_wish(platforms: &PlatformArgs) -> Result<Wish, Failure> {
+    wish(&SelectionArgs {
+        platforms: platforms.platforms.clone(),
+        skip_platforms: platforms.skip_platforms.clone(),
+        ..SelectionArgs::default()
+    })
+}
+
 /// The platforms that a flag names.
 pub fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
     let given = texts.iter().filter(|text| !text.trim().is_empty());
@@ -177,6 +186,11 @@ pub fn use_colour() -> bool {
     std::io::stderr().is_terminal() && env::value(env::NO_COLOR).is_none()
 }
 
+/// Whether standard output may be coloured.
+pub fn use_colour_in_data() -> bool {
+    std::io::stdout().is_terminal() && env::value(env::NO_COLOR).is_none()
+}
+
 /// Number of packages built at once when `--jobs` does not say: BuildKit spreads the work of each over its cores, and
 /// waits for registries and disks in between, so that a few more packages than cores keep it busy.
 pub fn jobs(how: &HowArgs) -> usize {
@@ -208,22 +222,27 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
 
 /// Where lkpkg itself pulls images from. Sets up TLS, so it is asked for only when there is something to pull.
 pub fn remote(credentials: CredentialSource, global: &GlobalArgs) -> Result<Remote, Failure> {
+    let registry = Registry::new(registry_settings(credentials, global)?)?;
+    Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
+}
+
+/// How registries are reached.
+pub fn registry_settings(credentials: CredentialSource, global: &GlobalArgs) -> Result<RegistrySettings, Failure> {
     let variable = env::value(env::MIRROR).unwrap_or_default();
     let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
     let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
     let home = env::value(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".config/docker/certs.d"));
-    let registry = Registry::new(RegistrySettings {
+    Ok(RegistrySettings {
         credentials: Arc::new(credentials),
         mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
-    })?;
-    Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
+    })
 }
 
 /// Where platforms are built.
-fn builders(args: &BuilderArgs, cache: &Path) -> Result<BuildersSettings, Failure> {
+pub fn builders(args: &BuilderArgs, cache: &Path) -> Result<BuildersSettings, Failure> {
     let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
     let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
     Ok(BuildersSettings {
@@ -252,8 +271,7 @@ fn local_builder(cache: &Path) -> Result<Local, Failure> {
     let program = std::env::current_exe().map_err(failed)?;
     let cache = std::path::absolute(cache).map_err(failed)?;
     let given = env::value(env::BUILDKITD).map(PathBuf::from);
-    let search_path = std::env::var_os("PATH").unwrap_or_default();
-    Ok(Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &search_path))
+    Ok(Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &env::search_path()))
 }
 
 /// Directory below the cache where a buildkitd of our own keeps its state.

@@ -7,6 +7,7 @@ use crate::fsx::FileError;
 use crate::identity::IdentityError;
 use crate::package::PackageError;
 use crate::plan::PlanError;
+use crate::registry::RegistryError;
 use crate::store::StoreError;
 
 /// Why preparing, planning or building failed.
@@ -39,6 +40,9 @@ pub enum OrchestratorError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Content could not be read or written.
     #[error(transparent)]
     Content(#[from] ContentError),

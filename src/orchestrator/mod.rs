@@ -8,11 +8,13 @@ mod build;
 mod builders;
 mod depends;
 mod docker;
+pub mod doctor;
 mod error;
 mod labels;
 mod precache;
 mod prepare;
 mod solve;
+mod wanted;
 
 pub use build::{BuildOptions, build};
 pub use builders::{Builders, BuildersSettings};

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cache_export;
 pub mod cache_pull;
 pub mod completions;
+pub mod doctor;
 pub mod keep_buildkitd;
 pub mod plan;
 pub mod reference;
