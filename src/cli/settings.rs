@@ -13,7 +13,7 @@ use crate::oci::credentials::{self, CredentialSource};
 use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
-use crate::registry::{Mirrors, Registry, RegistrySettings};
+use crate::registry::{self, Mirrors, Registry, RegistrySettings};
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -238,6 +238,7 @@ pub fn registry_settings(credentials: CredentialSource, global: &GlobalArgs) -> 
         mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
+        jobs: registry::JOBS,
     })
 }
 

@@ -87,7 +87,7 @@ impl Download {
         }
         self.resumes += 1;
         self.resumed_at = self.offset;
-        tokio::time::sleep(self.repository.registry.0.retries.pause(self.resumes)).await;
+        tokio::time::sleep(self.repository.registry.inner.retries.pause(self.resumes)).await;
         let again = get(&self.repository, &self.path, self.offset).await?;
         // Gone in the middle: what broke says more than that it is missing.
         (self.response, self.skip) = again.ok_or(broken)?;

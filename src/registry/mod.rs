@@ -37,6 +37,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
+
+/// Blobs that are sent at once where nothing else is wanted: enough to hide the latency of a registry, few enough for its
+/// limits.
+pub const JOBS: usize = 8;
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -50,11 +55,15 @@ pub struct RegistrySettings {
     /// Directories like Docker's `/etc/docker/certs.d`: in `<host[:port]>/`, `*.crt` are authorities that are trusted
     /// for this host alone, and `x.cert` with `x.key` is what it is shown. Those that are not there are passed over.
     pub certificate_directories: Vec<PathBuf>,
+    /// How many blobs are sent at once, by all pushes together; usually [`JOBS`].
+    pub jobs: usize,
 }
 
 /// A client of all registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry {
+    inner: Arc<Inner>,
+}
 
 struct Inner {
     clients: clients::Clients,
@@ -67,6 +76,10 @@ struct Inner {
     retries: retry::Retries,
     /// Where content is known to be.
     places: places::Places,
+    jobs: usize,
+    /// One permit for each blob that is sent just now. It is asked for by those whose turn it is ([`places`]), so that
+    /// nobody who holds one waits for somebody who wants one.
+    sending: Semaphore,
     /// Requests that were sent, of every kind.
     requests: AtomicU64,
 }
@@ -78,7 +91,8 @@ impl Registry {
     }
 
     fn with_retries(settings: RegistrySettings, retries: retry::Retries) -> Result<Self, RegistryError> {
-        Ok(Self(Arc::new(Inner {
+        let jobs = settings.jobs.max(1);
+        let inner = Inner {
             clients: clients::Clients::new(&settings.certificates, settings.certificate_directories)?,
             mirrors: settings.mirrors,
             lost_mirrors: Mutex::default(),
@@ -86,14 +100,17 @@ impl Registry {
             tokens: auth::Tokens::new(settings.credentials),
             retries,
             places: places::Places::default(),
+            jobs,
+            sending: Semaphore::new(jobs),
             requests: AtomicU64::new(0),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// How many requests have been sent to registries and their storage, repeated ones included; those to token services
     /// are not counted.
     pub fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
+        self.inner.requests.load(Ordering::Relaxed)
     }
 
     /// The repository that an image's name speaks of.

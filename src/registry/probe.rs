@@ -44,7 +44,7 @@ impl Registry {
     /// The same of a mirror, by its URL.
     pub async fn greet_mirror(&self, url: &str) -> Result<Greeting, RegistryError> {
         let host = url.split_once("://").map_or(url, |(_, host)| host);
-        let asked = self.0.once(&door(host), url, None).await;
+        let asked = self.inner.once(&door(host), url, None).await;
         let response = asked.map_err(|failed| failed.error)?.ok_or_else(|| nobody(url))?;
         Ok(self.greeting(host, &response).await)
     }
@@ -61,7 +61,7 @@ impl Registry {
         };
         Greeting {
             is_tls,
-            wants_credentials: self.0.tokens.known(audience).await.is_some(),
+            wants_credentials: self.inner.tokens.known(audience).await.is_some(),
         }
     }
 }

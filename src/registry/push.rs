@@ -3,7 +3,7 @@
 use super::error::RegistryError;
 use super::manifest::index_of;
 use super::referrers::referrer_of;
-use super::tags::merged;
+use super::tags::{Extension, merged};
 use super::upload::{Arrival, Upload};
 use super::{Repository, body};
 use crate::content::{ContentError, Document, Source, read_document};
@@ -13,8 +13,6 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many blobs travel at once: enough to hide the latency of a registry, few enough for its limits.
-const JOBS: usize = 8;
 /// How deep indexes may be nested; real ones are two levels deep.
 const DEPTH_MAX: usize = 8;
 
@@ -26,8 +24,10 @@ pub enum Existing {
     Merge,
     /// It gets what is pushed.
     Replace,
-    /// It stays, and that is an error: for tags of releases.
-    Refuse,
+    /// It may gain what it does not have, and what it has stays as it is: for tags of releases. Where it has all of
+    /// what is pushed, it is left alone; where it has something else, that is an error
+    /// ([`RegistryError::TagTaken`]).
+    Extend,
 }
 
 /// How far a blob is.
@@ -55,24 +55,12 @@ pub struct PushProgress {
 }
 
 /// How an image is pushed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct PushOptions {
-    /// How many blobs and manifests travel at once.
-    pub jobs: usize,
     /// What happens to tags that stand for something else.
     pub existing: Existing,
     /// Who is told what happens to each blob; called often and must be quick.
     pub progress: Option<Arc<dyn Fn(PushProgress) + Send + Sync>>,
-}
-
-impl Default for PushOptions {
-    fn default() -> Self {
-        Self {
-            jobs: JOBS,
-            existing: Existing::default(),
-            progress: None,
-        }
-    }
 }
 
 /// What [`push`] did.
@@ -118,10 +106,18 @@ pub async fn push(
 ) -> Result<Pushed, RegistryError> {
     let (bytes, document) = read_document(source, root).await?;
     let root = Descriptor::new(document.media_type(), root.digest.clone(), root.size);
+    let index = match options.existing {
+        Existing::Merge => index_of(source, &root, &document).await?,
+        // Platforms do not matter: only digests are compared.
+        Existing::Replace | Existing::Extend => match &document {
+            Document::Index(index) => Index::clone(index),
+            Document::Manifest(_) => Index::of(vec![root.clone()]),
+        },
+    };
     let push = Push {
         source,
         repository: repository.for_writing(),
-        index: index_of(source, &root, &document).await?,
+        index,
         root,
         bytes,
         document,
@@ -189,9 +185,16 @@ impl Push<'_> {
         }
         match self.options.existing {
             Existing::Replace => Ok(None),
-            Existing::Refuse => Err(self.taken(tag, found.digest)),
+            Existing::Extend => match self.repository.index(tag).await? {
+                None => Ok(None),
+                Some((found, index)) => match Extension::of(&index, &self.root, &self.index) {
+                    Extension::Right => Ok(Some(found)),
+                    Extension::Possible => Ok(None),
+                    Extension::Taken => Err(self.repository.taken(tag, &found.digest, &self.root.digest)),
+                },
+            },
             Existing::Merge => {
-                let found = self.repository.tagged_index(tag).await?;
+                let found = self.repository.index(tag).await?;
                 let is_right = |(_, index): &(_, Index)| merged(index, &self.index).is_none();
                 Ok(found.filter(is_right).map(|(descriptor, _)| descriptor))
             }
@@ -202,29 +205,21 @@ impl Push<'_> {
         self.root.media_type == media_type::INDEX
     }
 
-    fn taken(&self, tag: &str, found: Digest) -> RegistryError {
-        RegistryError::TagTaken {
-            name: self.repository.tagged(tag),
-            found,
-            wanted: self.root.digest.clone(),
-        }
-    }
-
     /// Lets a tag stand for the root, whose children are all there.
     async fn name(&self, tag: &str) -> Result<Descriptor, RegistryError> {
-        if self.options.existing == Existing::Merge {
-            let first = (self.root.clone(), self.bytes.clone());
-            return self.repository.merge_into(tag, &self.index, first).await;
+        let root = (self.root.clone(), self.bytes.clone());
+        let rewritten = match self.options.existing {
+            Existing::Merge => self.repository.merge_into(tag, &self.index, root).await?,
+            Existing::Extend => self.repository.extend_to(tag, &self.index, root).await?,
+            Existing::Replace => {
+                self.put(tag, &self.root, &self.bytes, &self.document).await?;
+                return Ok(self.root.clone());
+            }
+        };
+        if rewritten.descriptor.digest == self.root.digest && !rewritten.is_listed {
+            self.list_with_subject(&self.root, &self.document);
         }
-        // Blobs take their time: it was free before.
-        if self.options.existing == Existing::Refuse
-            && let Some(found) = self.repository.find(tag).await?
-            && found.digest != self.root.digest
-        {
-            return Err(self.taken(tag, found.digest));
-        }
-        self.put(tag, &self.root, &self.bytes, &self.document).await?;
-        Ok(self.root.clone())
+        Ok(rewritten.descriptor)
     }
 
     /// What the registry does not have, but for the root.
@@ -253,7 +248,10 @@ impl Push<'_> {
                 return Ok(missing);
             }
             let found = stream::iter(next.into_values()).map(|child| self.look(child));
-            let found: Vec<_> = found.buffered(self.options.jobs.max(1)).try_collect().await?;
+            let found: Vec<_> = found
+                .buffered(self.repository.registry.inner.jobs)
+                .try_collect()
+                .await?;
             level = found.into_iter().flatten().collect();
         }
         Err(RegistryError::Content(ContentError::Mismatch {
@@ -273,7 +271,7 @@ impl Push<'_> {
 
     /// Sends blobs, then manifests, then the indexes that list them.
     async fn send(&self, missing: Missing) -> Result<Pushed, RegistryError> {
-        let jobs = self.options.jobs.max(1);
+        let jobs = self.repository.registry.inner.jobs;
         // The largest first, so that none of them is left alone at the end.
         let mut blobs: Vec<_> = missing.blobs.into_values().collect();
         blobs.sort_by(|a, b| (b.size, &a.digest).cmp(&(a.size, &b.digest)));
@@ -321,7 +319,7 @@ impl Push<'_> {
         let Repository {
             host, name, registry, ..
         } = &self.repository;
-        registry.0.places.forget(host, name, child);
+        registry.inner.places.forget(host, name, child);
         self.blob(blob, true).await?;
         self.put(descriptor.digest.as_str(), descriptor, bytes, document).await
     }
@@ -334,13 +332,16 @@ impl Push<'_> {
         document: &Document,
     ) -> Result<(), RegistryError> {
         let is_listed = self.repository.put_manifest(object, descriptor, bytes).await?;
-        if !is_listed && let Some(referrer) = referrer_of(descriptor, document) {
-            self.referrers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(referrer);
+        if !is_listed {
+            self.list_with_subject(descriptor, document);
         }
         Ok(())
+    }
+
+    /// Notes what is about something else, to be listed with it when all has been written.
+    fn list_with_subject(&self, descriptor: &Descriptor, document: &Document) {
+        let mut referrers = self.referrers.lock().unwrap_or_else(PoisonError::into_inner);
+        referrers.extend(referrer_of(descriptor, document));
     }
 
     async fn blob(&self, blob: &Descriptor, is_sure: bool) -> Result<Arrival, RegistryError> {

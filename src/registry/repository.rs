@@ -40,8 +40,9 @@ impl Repository {
         }
     }
 
-    /// The same, for writing: what is read is read from the registry itself and not from a mirror.
-    pub(super) fn for_writing(&self) -> Self {
+    /// The same, for writing: what is read is read from the registry itself and not from a mirror, and the registry is
+    /// asked whether we may write.
+    pub fn for_writing(&self) -> Self {
         Self {
             access: Access::Push,
             ..self.clone()
@@ -77,7 +78,7 @@ impl Repository {
 
     /// What a tag or digest stands for: by HEAD, which counts against no limit, and by GET where a registry does not
     /// tell enough that way.
-    pub(super) async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
+    pub async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
         let path = format!("manifests/{object}");
         match self.registry.ask(&self.ask(Method::HEAD, path, MANIFESTS)).await {
             Ok(None) => return Ok(None),
@@ -86,7 +87,9 @@ impl Repository {
                 let size = text(&response, header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
                 let media_type = media_type(&response);
                 if let (Some(digest), Some(size), true) = (digest, size, Document::is_type(media_type)) {
-                    return Ok(Some(Descriptor::new(media_type, digest, size)));
+                    let found = Descriptor::new(media_type, digest, size);
+                    self.remember([found.digest.clone()]);
+                    return Ok(Some(found));
                 }
             }
             // Not every registry knows HEAD.
@@ -96,7 +99,9 @@ impl Repository {
         let Some((stated, bytes)) = self.document(object, None).await? else {
             return Ok(None);
         };
-        Ok(Some(Descriptor::of(&stated, &bytes)))
+        let found = Descriptor::of(&stated, &bytes);
+        self.remember([found.digest.clone()]);
+        Ok(Some(found))
     }
 
     /// A manifest by tag or digest, with its media type; checked against `expected`, or else against what the registry
@@ -107,7 +112,7 @@ impl Repository {
         expected: Option<&Digest>,
     ) -> Result<Option<(String, Vec<u8>)>, RegistryError> {
         let ask = self.ask(Method::GET, format!("manifests/{object}"), MANIFESTS);
-        let mut attempts = self.registry.0.retries.begin();
+        let mut attempts = self.registry.inner.retries.begin();
         let (url, stated, stated_type, bytes) = loop {
             let Some(response) = self.registry.ask(&ask).await? else {
                 return Ok(None);
@@ -155,7 +160,7 @@ impl Repository {
         let path = format!("blobs/{digest}");
         let begun = Download::begin(self, path, offset).await?;
         if begun.is_some() {
-            self.registry.0.places.add(&self.host, &self.name, digest);
+            self.registry.inner.places.add(&self.host, &self.name, digest);
         }
         Ok(begun
             .map(|download| -> BlobReader { Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))) }))
@@ -187,7 +192,6 @@ impl Source for Repository {
                 found: format!("{} gives {}", self.host, found.digest),
             });
         }
-        self.remember(found.iter().map(|descriptor| descriptor.digest.clone()));
         Ok(found)
     }
 

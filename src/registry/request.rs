@@ -120,13 +120,13 @@ impl Registry {
     /// that it is not there (404), where something was read.
     pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Option<Response>, RegistryError> {
         if ask.access == Access::Pull
-            && let Some(response) = self.0.ask_mirror(ask).await
+            && let Some(response) = self.inner.ask_mirror(ask).await
         {
             return Ok(Some(response));
         }
-        let mut attempts = self.0.retries.begin();
+        let mut attempts = self.inner.retries.begin();
         loop {
-            match self.0.ask_own(ask).await {
+            match self.inner.ask_own(ask).await {
                 Ok(found) => return Ok(found),
                 Err(failed) => attempts.failed(failed).await?,
             }
@@ -140,7 +140,7 @@ impl Registry {
 
     /// [`Self::tell`] without another try: for parts of a blob, of which some may have arrived.
     pub(super) async fn tell_once(&self, ask: &Ask<'_>) -> Result<Response, Failed> {
-        Ok(self.0.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
+        Ok(self.inner.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Faults that no real registry shows on demand, from a scripted one.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod extend;
 mod fake;
 mod push;
 mod server;
@@ -30,6 +31,8 @@ fn repository(host: &str, mirrors: &[&str]) -> Repository {
         mirrors: Mirrors::parse(mirrors).unwrap(),
         certificates: Vec::new(),
         certificate_directories: Vec::new(),
+        // One after the other, so that tests can count.
+        jobs: 1,
     };
     assert!(!format!("{settings:?}").contains("s3cret"));
     let retries = Retries {

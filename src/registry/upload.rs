@@ -73,7 +73,7 @@ impl<'a> Upload<'a> {
     /// Sees to it that the repository has the blob. With `is_sure`, it is known not to be there.
     pub(super) async fn run(&self, is_sure: bool) -> Result<Arrival, RegistryError> {
         let Repository { host, name, .. } = self.repository;
-        let (digest, places) = (&self.descriptor.digest, &self.repository.registry.0.places);
+        let (digest, places) = (&self.descriptor.digest, &self.repository.registry.inner.places);
         if !is_sure && self.repository.has_blob(digest).await? {
             return Ok(Arrival::Found);
         }
@@ -82,6 +82,7 @@ impl<'a> Upload<'a> {
         if !is_sure && places.has(host, name, digest) {
             return Ok(Arrival::Found);
         }
+        let _permit = self.repository.registry.inner.sending.acquire().await;
         let other = places.elsewhere(host, name, digest);
         let arrival = self.bring(other.as_deref()).await?;
         places.add(host, name, digest);
@@ -92,7 +93,7 @@ impl<'a> Upload<'a> {
         let Some(mut session) = self.begin(other).await? else {
             return Ok(Arrival::Mounted);
         };
-        let mut attempts = self.repository.registry.0.retries.begin();
+        let mut attempts = self.repository.registry.inner.retries.begin();
         let (mut lost, mut moved, mut confirmed, mut is_chunked) = (0, 0, 0, false);
         loop {
             let Err(failed) = self.send(&mut session, is_chunked).await else {

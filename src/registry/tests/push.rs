@@ -25,9 +25,17 @@ pub(super) fn image() -> (Memory, Descriptor, Digest) {
 }
 
 pub(super) async fn push_to(repository: &Repository, memory: &Memory, root: &Descriptor) -> Result<Pushed, String> {
-    // One after the other, so that tests can count.
+    push_as(repository, memory, root, Existing::Merge).await
+}
+
+pub(super) async fn push_as(
+    repository: &Repository,
+    memory: &Memory,
+    root: &Descriptor,
+    existing: Existing,
+) -> Result<Pushed, String> {
     let options = PushOptions {
-        jobs: 1,
+        existing,
         ..PushOptions::default()
     };
     let pushed = push(memory, repository, root, &["1".to_owned()], &options).await;
@@ -194,7 +202,7 @@ async fn a_mount_that_is_not_done_is_an_upload() {
             .serve(move |request, _| (status != 202 && request.path.contains("mount=")).then(|| Reply::status(status)))
             .await;
         let repository = repository(server.host(), &[]);
-        repository.registry.0.places.add(server.host(), "org/other", &layer);
+        repository.registry.inner.places.add(server.host(), "org/other", &layer);
         let pushed = push_to(&repository, &memory, &root).await.unwrap();
         assert_eq!((pushed.sent, pushed.mounted), (2, 0));
         assert_eq!(fake.blob(&layer), Some(content()));

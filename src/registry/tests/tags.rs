@@ -8,19 +8,19 @@ use crate::content::memory::Memory;
 use crate::oci::{Descriptor, Index};
 use std::sync::atomic::AtomicUsize;
 
+pub(super) async fn bytes_of(source: &Memory, descriptor: &Descriptor) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut reader = source.read(&descriptor.digest, 0).await.unwrap();
+    reader.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
 #[tokio::test]
 async fn what_somebody_else_wrote_meanwhile_is_kept() {
     let (memory, root, _) = image();
     let other = Memory::default();
     let theirs = other.image_index(&["arm64"]);
-    let mut bytes = Vec::new();
-    other
-        .read(&theirs.digest, 0)
-        .await
-        .unwrap()
-        .read_to_end(&mut bytes)
-        .await
-        .unwrap();
+    let bytes = bytes_of(&other, &theirs).await;
     let fake = Fake::default();
     let inner = fake.clone();
     // They wrote after we read, and what we wrote is lost; and again.

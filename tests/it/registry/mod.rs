@@ -10,7 +10,7 @@ use daemon::{Bed, PASSWORD, USER};
 use lkpkg::content::{ContentError, Source, pull, validate};
 use lkpkg::oci::Platform;
 use lkpkg::oci::credentials::{CredentialSource, Credentials};
-use lkpkg::registry::{Mirrors, Registry, RegistrySettings};
+use lkpkg::registry::{self, Mirrors, Registry, RegistrySettings};
 use lkpkg::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ fn settings(host: &str, credentials: Credentials) -> RegistrySettings {
         mirrors: Mirrors::default(),
         certificates: Vec::new(),
         certificate_directories: Vec::new(),
+        jobs: registry::JOBS,
     }
 }
 

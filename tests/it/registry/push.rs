@@ -125,7 +125,7 @@ async fn an_image_arrives_whole_and_travels_once() {
         &repository(&other, host, "org/first"),
         &bed.root,
         &["3"],
-        Existing::Refuse,
+        Existing::Extend,
     )
     .await;
     assert_eq!(again.unwrap().sent, 0);
@@ -228,7 +228,7 @@ async fn what_a_tag_had_is_kept_replaced_or_refused() {
     entry.platform = Some("linux/arm64/v8".parse().unwrap());
     let root = put_index(&store, &Index::of(vec![entry, attestation.clone()])).await;
 
-    let error = push_as(&store, &repository, &root, &["1"], Existing::Refuse)
+    let error = push_as(&store, &repository, &root, &["1"], Existing::Extend)
         .await
         .unwrap_err();
     assert!(
