@@ -30,6 +30,7 @@ pub use mirrors::{MirrorError, Mirrors};
 pub use probe::Greeting;
 pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};
 pub use repository::Repository;
+pub use tags::Extension;
 
 use crate::oci::Reference;
 use crate::oci::credentials::CredentialSource;
