@@ -126,6 +126,8 @@ pub enum PackageVerb {
     ShowTag(ShowTagArgs),
     /// Show what a build would do, and why
     Plan(PlanArgs),
+    /// Give packages that are in their registries the tag of a release: all of them, or none
+    Release(Box<ReleaseArgs>),
 }
 
 /// Flags that describe packages and their tags.
@@ -303,6 +305,32 @@ pub struct PlanArgs {
     /// Which platforms.
     #[command(flatten)]
     pub selection: SelectionArgs,
+}
+
+/// `lkpkg release`
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The tag
+    #[arg(value_name = "TAG")]
+    pub release: String,
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// Only say of each package whether it can be released
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub check: bool,
+    /// Also give each platform a tag of its own, TAG-ARCH; --manifest=false turns that off
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub manifest: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArgs,
 }
 
 /// `lkpkg doctor`

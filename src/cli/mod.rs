@@ -60,5 +60,6 @@ fn package(verb: &PackageVerb, cli: &Cli) -> Result<(), Failure> {
         PackageVerb::Build(args) => cmd::build::run(args, &cli.global),
         PackageVerb::ShowTag(args) => cmd::show_tag::run(args),
         PackageVerb::Plan(args) => cmd::plan::run(args, &cli.global),
+        PackageVerb::Release(args) => cmd::release::run(args, &cli.global),
     }
 }

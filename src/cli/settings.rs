@@ -181,6 +181,18 @@ pub fn render_options(how: &HowArgs, global: &GlobalArgs) -> render::RenderOptio
     }
 }
 
+/// How work is shown that has nothing but notices: one line after the other.
+pub fn notice_options(global: &GlobalArgs) -> render::RenderOptions {
+    let style = match global.is_quiet() {
+        true => render::Style::Quiet,
+        false => render::Style::Plain,
+    };
+    render::RenderOptions {
+        has_colour: use_colour(),
+        ..render::RenderOptions::new(style)
+    }
+}
+
 /// Whether standard error may be coloured.
 pub fn use_colour() -> bool {
     std::io::stderr().is_terminal() && env::value(env::NO_COLOR).is_none()

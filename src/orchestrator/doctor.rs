@@ -10,6 +10,7 @@ mod mirrors;
 mod registries;
 mod targets;
 
+use super::blocking::blocking;
 use super::{Builders, BuildersSettings, OrchestratorError, Prepared, wanted};
 use crate::oci::Platform;
 use crate::plan::Wish;
@@ -239,10 +240,4 @@ async fn timely<T>(name: &str, question: impl Future<Output = Result<T, Registry
     tokio::time::timeout(QUESTION_TIMEOUT, question)
         .await
         .unwrap_or_else(silent)
-}
-
-/// Blocking work, where it blocks nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OrchestratorError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| OrchestratorError::Panic(error.to_string()))
 }

@@ -5,7 +5,7 @@ use crate::builder::BuilderError;
 use crate::content::ContentError;
 use crate::fsx::FileError;
 use crate::identity::IdentityError;
-use crate::package::PackageError;
+use crate::package::{Diagnostic, PackageError};
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
@@ -59,6 +59,32 @@ pub enum OrchestratorError {
     /// A file of the package directory could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The name of a release that no tag can have.
+    #[error("{tag:?} cannot be the tag of a release: {reason}")]
+    ReleaseTag {
+        /// What was given.
+        tag: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Packages that differ from what is committed, so that nobody else can build them again.
+    #[error("dirty packages are not released: {}", .0.join(", "))]
+    Dirty(Vec<String>),
+    /// The journal of a release makes no sense.
+    #[error("{0}")]
+    Journal(Box<Diagnostic>),
+    /// A release that stopped half-way.
+    #[error("{doing}: {source}")]
+    Release {
+        /// What was being done.
+        doing: String,
+        /// How many packages are released.
+        released: usize,
+        /// Of how many.
+        all: usize,
+        /// Why it stopped.
+        source: Box<OrchestratorError>,
+    },
     /// Stopped by the user, or because something else failed.
     #[error("cancelled")]
     Cancelled,
@@ -71,6 +97,7 @@ impl OrchestratorError {
     /// Whether this only says that the work was stopped.
     pub fn is_cancelled(&self) -> bool {
         match self {
+            Self::Release { source, .. } => source.is_cancelled(),
             Self::Build { source, .. } => matches!(**source, BuildError::Cancelled),
             Self::Cancelled | Self::Builder(BuilderError::Cancelled) | Self::Store(StoreError::Cancelled) => true,
             _ => false,

@@ -4,6 +4,7 @@
 //! [`plan`] asks the store what it holds and decides; [`complete`] adds what only a build has to know; [`build()`] carries
 //! a plan out on the builders; [`report`] says what the store then holds.
 
+mod blocking;
 mod build;
 mod builders;
 mod depends;
@@ -13,6 +14,7 @@ mod error;
 mod labels;
 mod precache;
 mod prepare;
+pub mod release;
 mod solve;
 mod wanted;
 

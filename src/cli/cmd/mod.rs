@@ -9,5 +9,6 @@ pub mod doctor;
 pub mod keep_buildkitd;
 pub mod plan;
 pub mod reference;
+pub mod release;
 pub mod show_tag;
 pub mod version;

@@ -10,6 +10,7 @@ mod images;
 mod order;
 mod output;
 mod pull;
+mod release;
 mod signals;
 
 use crate::program::{Run, Running, Workshop, digest, unique};

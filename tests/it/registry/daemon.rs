@@ -64,6 +64,11 @@ impl Bed {
         Some(bed)
     }
 
+    /// Where everything is; `storage` is the registries'.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn plain(&self) -> &str {
         self.plain.as_ref().unwrap().host()
     }

@@ -2,7 +2,7 @@
 //! to it in `push`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod daemon;
+pub mod daemon;
 mod push;
 mod token;
 
