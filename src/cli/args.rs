@@ -37,12 +37,15 @@ pub struct GlobalArgs {
     /// Directory of the local cache [default: ~/.linuxkit/cache]
     #[arg(long, global = true, value_name = "DIR", env = env::CACHE, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
-    /// A mirror for what lkpkg pulls itself, [REGISTRY=]URL; without REGISTRY for all that have none. May be repeated
+    /// A mirror for what is pulled, [REGISTRY=]URL; without REGISTRY for all that have none. May be repeated
     #[arg(long, global = true, value_name = "MIRROR")]
     pub mirror: Vec<String>,
     /// PEM file of an authority that is trusted besides the system's, for what lkpkg pulls itself. May be repeated
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cert_file: Vec<PathBuf>,
+    /// Credentials for a registry, REGISTRY=USER:PASSWORD or REGISTRY=TOKEN; given ones are used instead of Docker's. May be repeated
+    #[arg(long, global = true, value_name = "CREDENTIALS", value_delimiter = ',')]
+    pub registry_creds: Vec<String>,
     /// Say less: warnings and errors only
     #[arg(long, short, global = true, action = ArgAction::Set, default_value_t)]
     pub quiet: bool,
@@ -120,8 +123,15 @@ pub struct PkgArgs {
 /// Verbs on packages.
 #[derive(Debug, Subcommand)]
 pub enum PackageVerb {
-    /// Build packages into the local cache
+    /// Build packages into the local cache, but for what the cache or their registry has
     Build(Box<BuildArgs>),
+    /// Build packages and push them to their registry: `build --push`
+    Push(Box<BuildArgs>),
+    /// Let packages' tags in the registry stand for all images that it has as TAG-ARCH
+    #[command(visible_alias = "index")]
+    Manifest(IndexArgs),
+    /// Give an image in a registry another name, there or in another registry; an image that has the name loses it
+    RemoteTag(RemoteTagArgs),
     /// Show the tags of packages, one line each, in the order given
     ShowTag(ShowTagArgs),
     /// Show what a build would do, and why
@@ -176,9 +186,6 @@ pub struct PackageArgs {
     /// Keep the network from RUN steps, whatever build.yml says
     #[arg(long, global = true)]
     pub nonetwork: Option<bool>,
-    /// Credentials for a registry, REGISTRY=USER:PASSWORD or REGISTRY=TOKEN; given ones are used instead of Docker's. May be repeated
-    #[arg(long, global = true, value_name = "CREDENTIALS", value_delimiter = ',')]
-    pub registry_creds: Vec<String>,
 }
 
 /// Flags that choose what is built.
@@ -191,15 +198,39 @@ pub struct SelectionArgs {
     /// Platforms to leave out, even where build.yml names them
     #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
     pub skip_platforms: Vec<String>,
-    /// Build even what is in the cache
+    /// Build even what is in the cache or in its registry
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub force: bool,
+    /// Bring what only its registry has into the cache
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub pull: bool,
+    /// Do not ask registries what they have: build what is not in the cache
+    #[arg(long, action = ArgAction::Set, default_value_t, env = env::OFFLINE, hide_env_values = true)]
+    pub offline: bool,
     /// File of build args, one KEY=VALUE a line, over those of build.yml. May be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub build_arg_file: Vec<PathBuf>,
     /// Dockerfile instead of build.yml's, inside the package
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub dockerfile: Option<PathBuf>,
+}
+
+/// Flags that say what becomes of packages in registries.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Push")]
+pub struct PublishArgs {
+    /// Push what is in the cache in the end; what the registry has for other platforms stays
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub push: bool,
+    /// Build nothing: push what is in the cache
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub nobuild: bool,
+    /// With --push, this tag as well; it never gets another image than it has [default: vX.Y.Z for a git tag pkg-vX.Y.Z at HEAD]
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    pub release: String,
+    /// With --push, a tag for each platform's image too, TAG-ARCH
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub manifest: bool,
 }
 
 /// Flags that say where and how BuildKit runs.
@@ -235,6 +266,9 @@ pub struct BuildArgs {
     /// Which platforms.
     #[command(flatten)]
     pub selection: SelectionArgs,
+    /// Where to.
+    #[command(flatten)]
+    pub publish: PublishArgs,
     /// Where.
     #[command(flatten)]
     pub builder: BuilderArgs,
@@ -268,12 +302,40 @@ pub struct HowArgs {
     /// An ssh agent for RUN --mount=type=ssh: default or ID=SOCKET. May be repeated
     #[arg(long, value_name = "AGENT")]
     pub ssh: Vec<String>,
-    /// Packages built at the same time
+    /// Packages built at the same time; blobs sent at the same time
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Kind of progress output
     #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
     pub progress: Progress,
+}
+
+/// `lkpkg manifest`
+#[derive(Clone, Debug, Args)]
+pub struct IndexArgs {
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// This tag as well; it never gets another image than it has
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    pub release: String,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+}
+
+/// `lkpkg remote-tag`
+#[derive(Clone, Debug, Args)]
+pub struct RemoteTagArgs {
+    /// Name of the image, with a tag or a digest
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// Its other name
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// How.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
 }
 
 /// `lkpkg show-tag`
@@ -384,6 +446,15 @@ pub enum CacheVerb {
         /// Names of images
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
+        /// Only those that their registry has as they are here
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        published_only: bool,
+    },
+    /// Remove all images from the cache
+    Clean {
+        /// Only those that their registry has as they are here
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        published_only: bool,
     },
     /// Write an image of the cache to a file
     Export(ExportArgs),
@@ -398,6 +469,8 @@ pub enum CacheVerb {
     },
     /// Bring images from their registries into the cache; what is there already does not travel again
     Pull(PullArgs),
+    /// Send images to their registries; a tag may gain platforms there, and keeps the images that it has
+    Push(PushArgs),
     /// Show how much disk the images use
     Du {
         /// How to print it
@@ -421,6 +494,40 @@ pub struct PullArgs {
     /// Platforms to bring, for example linux/amd64,linux/arm64 [default: all that the image has]
     #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
     pub platforms: Vec<String>,
+    /// How.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// `lkpkg cache push`
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Names of images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// Name in the registry, instead of the one in the cache
+    #[arg(long, value_name = "IMAGE", default_value = "", hide_default_value = true)]
+    pub remote_name: String,
+    /// A tag for each platform's image too, TAG-ARCH
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub with_arch_tags: bool,
+    /// Replace images that the tag has for the same platforms
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub r#override: bool,
+    /// How.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// Flags of what travels to and from registries.
+#[derive(Clone, Debug, Args)]
+pub struct TransferArgs {
+    /// Blobs sent at the same time
+    #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Kind of progress output
+    #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
+    pub progress: Progress,
 }
 
 /// `lkpkg cache export`

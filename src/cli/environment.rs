@@ -20,6 +20,7 @@ variables! {
     CACHE = "LINUXKIT_CACHE": "Directory of the local cache; `--cache` goes first.";
     ORGANISATION = "LINUXKIT_PKG_ORG": "Organisation of all packages; `--org` goes first.";
     MIRROR = "LINUXKIT_MIRROR": "Mirrors for what lkpkg pulls itself (`[REGISTRY=]URL`, separated by blanks or commas); `--mirror` goes first.";
+    OFFLINE = "LKPKG_OFFLINE": "`true`: registries are not asked what they have before something is built; `--offline` goes first.";
     BUILDERS = "LINUXKIT_BUILDERS": "Which builder builds which platform (`linux/arm64=WHERE,…`); `--builders` goes first, platform by platform.";
     BUILDER_NAME = "LINUXKIT_BUILDER_NAME": "Name of the builder container; `--builder-name` goes first.";
     BUILDER_IMAGE = "LINUXKIT_BUILDER_IMAGE": "Image of the builder container; `--builder-image` goes first.";

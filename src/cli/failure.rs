@@ -126,7 +126,6 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
-            OrchestratorError::ReleaseTag { .. } => Self::usage(error.to_string()),
             OrchestratorError::Dirty(_) => Self::usage(error.to_string()).with_hint(DIRTY),
             OrchestratorError::Journal(_) => Self::new(ExitCode::Store, error.to_string()).with_hint(JOURNAL),
             OrchestratorError::Release {
@@ -136,6 +135,17 @@ impl From<OrchestratorError> for Failure {
                 source,
             } => stopped_release(&doing, released, all, *source),
             OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
+            OrchestratorError::Ask { ref source, .. } | OrchestratorError::Push { ref source, .. } => {
+                let failure = Self::new(exit_code(source.exit_code()), error.to_string());
+                failure.with_hint(registry_hint(source))
+            }
+            OrchestratorError::Absent { .. } => Self::new(ExitCode::Missing, error.to_string()),
+            OrchestratorError::NoArchitectureTags { .. } => {
+                Self::new(ExitCode::Failed, error.to_string()).with_hint("push the package first: lkpkg push DIR")
+            }
+            OrchestratorError::NothingToRelease { .. } => {
+                Self::new(ExitCode::Failed, error.to_string()).with_hint("build and push it first: lkpkg push DIR")
+            }
             OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
             OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),
@@ -183,8 +193,12 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let hint = match &error {
             PlanError::NotHead { .. } => "check that commit out, or leave --hash-commit away",
-            PlanError::PlatformsAndSkipPlatforms => "give one of them",
-            PlanError::UnknownPlatform(_) | PlanError::SameTag { .. } | PlanError::Cycle(_) => "",
+            PlanError::Conflict(..) => "give one of them",
+            PlanError::Dirty(_) => "commit the changes, or undo them: git status shows them",
+            PlanError::Release(..)
+            | PlanError::UnknownPlatform(_)
+            | PlanError::SameTag { .. }
+            | PlanError::Cycle(_) => "",
         };
         Self::usage(error.to_string()).with_hint(hint)
     }
@@ -213,7 +227,14 @@ impl From<BuilderError> for Failure {
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        Self::new(exit_code(error.exit_code()), error.to_string())
+        Self::new(exit_code(error.exit_code()), error.to_string()).with_hint(registry_hint(&error))
+    }
+}
+
+fn registry_hint(error: &RegistryError) -> &'static str {
+    match error {
+        RegistryError::TagTaken { .. } => "a release keeps its image: release under another tag",
+        _ => "",
     }
 }
 

@@ -10,6 +10,7 @@ mod output;
 pub mod render;
 mod runtime;
 mod settings;
+mod work;
 
 use args::{Cli, PackageVerb, Verb};
 use failure::{ExitCode, Failure};
@@ -58,6 +59,13 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
 fn package(verb: &PackageVerb, cli: &Cli) -> Result<(), Failure> {
     match verb {
         PackageVerb::Build(args) => cmd::build::run(args, &cli.global),
+        PackageVerb::Push(args) => {
+            let mut args = args.clone();
+            args.publish.push = true;
+            cmd::build::run(&args, &cli.global)
+        }
+        PackageVerb::Manifest(args) => cmd::manifest::run(args, &cli.global),
+        PackageVerb::RemoteTag(args) => cmd::remote_tag::run(args, &cli.global),
         PackageVerb::ShowTag(args) => cmd::show_tag::run(args),
         PackageVerb::Plan(args) => cmd::plan::run(args, &cli.global),
         PackageVerb::Release(args) => cmd::release::run(args, &cli.global),

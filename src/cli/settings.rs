@@ -8,8 +8,8 @@ use crate::build::{SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
 use crate::builder::{BuilderConfig, Local};
 use crate::identity::HashOptions;
-use crate::oci::Platform;
 use crate::oci::credentials::{self, CredentialSource};
+use crate::oci::{Platform, Reference};
 use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
@@ -110,6 +110,8 @@ pub fn wish(selection: &SelectionArgs) -> Result<Wish, Failure> {
         platforms: platforms("--platforms", &selection.platforms)?,
         skip_platforms: platforms("--skip-platforms", &selection.skip_platforms)?,
         force: selection.force,
+        pull: selection.pull,
+        ..Wish::default()
     })
 }
 
@@ -122,6 +124,25 @@ pub fn platform_wish(platforms: &PlatformArgs) -> Result<Wish, Failure> {
     })
 }
 
+/// [`wish`] with what becomes of the packages in registries.
+pub fn build_wish(args: &BuildArgs) -> Result<Wish, Failure> {
+    let publish = &args.publish;
+    Ok(Wish {
+        // What goes into the Docker daemon has to be here.
+        pull: args.selection.pull || (args.how.docker && !args.selection.force),
+        no_build: publish.nobuild,
+        push: publish.push,
+        release: Some(publish.release.clone()).filter(|release| !release.is_empty()),
+        ..wish(&args.selection)?
+    })
+}
+
+/// The images that arguments name.
+pub fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
+    let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("{error}")));
+    texts.iter().map(parse).collect()
+}
+
 /// The platforms that a flag names.
 pub fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure> {
     let given = texts.iter().filter(|text| !text.trim().is_empty());
@@ -130,8 +151,8 @@ pub fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure>
 }
 
 /// Given credentials only, or else what Docker's configuration says.
-pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
-    if package.registry_creds.is_empty() {
+pub fn credentials(global: &GlobalArgs) -> Result<CredentialSource, Failure> {
+    if global.registry_creds.is_empty() {
         return Ok(dockers_credentials());
     }
     let parse = |text: &String| {
@@ -140,12 +161,12 @@ pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
         })
     };
     Ok(CredentialSource::given(
-        package.registry_creds.iter().map(parse).collect::<Result<_, _>>()?,
+        global.registry_creds.iter().map(parse).collect::<Result<_, _>>()?,
     ))
 }
 
 /// What Docker's configuration and its helpers say.
-pub fn dockers_credentials() -> CredentialSource {
+fn dockers_credentials() -> CredentialSource {
     let home = || env::value(env::HOME).map(|home| PathBuf::from(home).join(".docker"));
     let directory = env::value(env::DOCKER_CONFIG).map(PathBuf::from).or_else(home);
     CredentialSource::docker_with_text(directory, env::value(env::DOCKER_AUTH_CONFIG))
@@ -165,27 +186,15 @@ pub fn ssh(how: &HowArgs) -> Result<Vec<SshSource>, Failure> {
 }
 
 /// How progress is shown, with the terminal's nature taken into account.
-pub fn render_options(how: &HowArgs, global: &GlobalArgs) -> render::RenderOptions {
+pub fn render_options(progress: Progress, global: &GlobalArgs) -> render::RenderOptions {
     let is_terminal = std::io::stderr().is_terminal();
-    let style = match how.progress {
+    let style = match progress {
         _ if global.is_quiet() => render::Style::Quiet,
         Progress::Auto if is_terminal => render::Style::Tty,
         Progress::Auto | Progress::Plain => render::Style::Plain,
         Progress::Tty => render::Style::Tty,
         Progress::Rawjson => render::Style::RawJson,
         Progress::Quiet => render::Style::Quiet,
-    };
-    render::RenderOptions {
-        has_colour: use_colour(),
-        ..render::RenderOptions::new(style)
-    }
-}
-
-/// How work is shown that has nothing but notices: one line after the other.
-pub fn notice_options(global: &GlobalArgs) -> render::RenderOptions {
-    let style = match global.is_quiet() {
-        true => render::Style::Quiet,
-        false => render::Style::Plain,
     };
     render::RenderOptions {
         has_colour: use_colour(),
@@ -223,35 +232,41 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
         sbom: sbom(&args.how),
         secrets: secrets(&args.how)?,
         ssh: ssh(&args.how)?,
-        credentials: credentials(&args.package)?,
+        credentials: credentials(global)?,
         ignore_cached: args.how.ignore_cached,
         builders: Arc::new(Builders::new(builders(&args.builder, &cache)?)),
         remote: None,
         precache_images: args.how.precache_images && !args.how.ignore_cached,
         docker: args.how.docker.then(docker_address),
+        publish: None,
     })
 }
 
-/// Where lkpkg itself pulls images from. Sets up TLS, so it is asked for only when there is something to pull.
-pub fn remote(credentials: CredentialSource, global: &GlobalArgs) -> Result<Remote, Failure> {
-    let registry = Registry::new(registry_settings(credentials, global)?)?;
-    Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
+/// The client of registries. Sets up TLS, so it is made only when there is something to ask.
+pub fn registry(global: &GlobalArgs, jobs: Option<u16>) -> Result<Registry, Failure> {
+    Ok(Registry::new(registry_settings(global, jobs)?)?)
 }
 
 /// How registries are reached.
-pub fn registry_settings(credentials: CredentialSource, global: &GlobalArgs) -> Result<RegistrySettings, Failure> {
+pub fn registry_settings(global: &GlobalArgs, jobs: Option<u16>) -> Result<RegistrySettings, Failure> {
     let variable = env::value(env::MIRROR).unwrap_or_default();
     let given = variable.split([',', ' ']).filter(|mirror| !mirror.is_empty());
     let mirrors = Mirrors::parse(given.chain(global.mirror.iter().map(String::as_str)));
     let home = env::value(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".config/docker/certs.d"));
     Ok(RegistrySettings {
-        credentials: Arc::new(credentials),
+        credentials: Arc::new(credentials(global)?),
         mirrors: mirrors.map_err(|error| Failure::usage(error.to_string()))?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
-        jobs: registry::JOBS,
+        jobs: jobs.map_or(registry::JOBS, usize::from),
     })
+}
+
+/// Where images are pulled from.
+pub fn remote(registry: &Registry) -> Remote {
+    let registry = registry.clone();
+    Arc::new(move |reference| Arc::new(registry.repository(reference)))
 }
 
 /// Where platforms are built.

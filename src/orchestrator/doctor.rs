@@ -234,6 +234,7 @@ async fn timely<T>(name: &str, question: impl Future<Output = Result<T, Registry
     let silent = |_| {
         Err(RegistryError::Unreachable {
             url: name.to_owned(),
+            is_connected: true,
             reason: format!("no answer within {} s", QUESTION_TIMEOUT.as_secs()),
         })
     };

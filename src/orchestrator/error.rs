@@ -56,17 +56,47 @@ pub enum OrchestratorError {
         /// Where it was looked for, and what came of it.
         reason: String,
     },
+    /// What a registry has could not be found out.
+    #[error("cannot find out whether {name} is in its registry: {source}")]
+    Ask {
+        /// The image.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// An image did not get to its registry, or a tag of it.
+    #[error("failed to push {name}: {source}")]
+    Push {
+        /// The image, with the tag.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// An image that is not where it was looked for.
+    #[error("cannot pull {image}: {reason}")]
+    Absent {
+        /// The image.
+        image: String,
+        /// Where it was looked for.
+        reason: String,
+    },
+    /// No image of which an index could be made.
+    #[error(
+        "cannot make an index of {name}: its registry has no image with its tag and an architecture, {name}-amd64 say"
+    )]
+    NoArchitectureTags {
+        /// The image.
+        name: String,
+    },
+    /// A release of what is nowhere.
+    #[error("cannot release {name}: it is neither in the cache nor in its registry")]
+    NothingToRelease {
+        /// The image.
+        name: String,
+    },
     /// A file of the package directory could not be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The name of a release that no tag can have.
-    #[error("{tag:?} cannot be the tag of a release: {reason}")]
-    ReleaseTag {
-        /// What was given.
-        tag: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// Packages that differ from what is committed, so that nobody else can build them again.
     #[error("dirty packages are not released: {}", .0.join(", "))]
     Dirty(Vec<String>),

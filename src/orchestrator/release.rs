@@ -12,9 +12,9 @@ pub use verify::{Checked, CheckedPackage, Problem, State};
 
 use super::blocking::blocking;
 use super::{OrchestratorError, Request, load, wanted};
-use crate::event::{CancellationToken, Events};
+use crate::event::{CancellationToken, Event, Events};
 use crate::identity::Identity;
-use crate::oci::{Digest, Platform, Reference};
+use crate::oci::{Descriptor, Digest, Platform, Reference};
 use crate::plan::{PlanError, Wish};
 use crate::registry::Registry;
 use crate::store::Store;
@@ -129,10 +129,7 @@ fn check_tag(tag: &str) -> Result<(), OrchestratorError> {
         let named = format!("x/x:{tag}").parse::<Reference>();
         named.is_ok_and(|name| name.tag() == Some(tag) && name.digest().is_none())
     };
-    let error = |reason: &str| OrchestratorError::ReleaseTag {
-        tag: tag.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let error = |reason: &str| PlanError::Release(tag.to_owned(), reason.to_owned()).into();
     match (parse(tag), parse(&format!("{tag}-{LONGEST_ARCHITECTURE}"))) {
         (true, true) => Ok(()),
         (true, false) => Err(error(
@@ -228,17 +225,16 @@ async fn move_tags(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<(), OrchestratorError> {
-    let mut waiting: Vec<usize> = (0..checked.packages.len())
-        .rev()
-        .filter(|at| checked.packages[*at].state == State::Ready)
-        .collect();
+    let ready = |one: &CheckedPackage| one.verified.clone().filter(|_| one.state == State::Ready);
+    let each = checked.packages.iter().enumerate();
+    let mut waiting: Vec<(usize, Descriptor)> = each.filter_map(|(at, one)| Some((at, ready(one)?))).rev().collect();
     let (mut running, mut failure) = (FuturesUnordered::new(), None);
     let all = checked.packages.len();
     loop {
         while running.len() < PACKAGES_AT_ONCE && failure.is_none() && !cancel.is_cancelled() {
-            let Some(at) = waiting.pop() else { break };
-            let (package, verified) = (&release.packages[at], checked.packages[at].verified.clone());
-            running.push(async move { (at, publish::publish(release, package, verified, hands).await) });
+            let Some((at, verified)) = waiting.pop() else { break };
+            let package = &release.packages[at];
+            running.push(async move { (at, publish::publish(release, package, &verified, hands).await) });
         }
         let Some((at, result)) = running.next().await else {
             break;
@@ -246,8 +242,8 @@ async fn move_tags(
         let name = release.name_of(&release.packages[at]);
         let noted = match result {
             Ok(published) => {
-                for warning in published.warnings {
-                    events.send(crate::event::Event::Warning(warning)).await;
+                if let Some(warning) = published.warning {
+                    events.send(Event::Warning(warning)).await;
                 }
                 checked.packages[at].state = State::Released;
                 checked.packages[at].digest = Some(published.digest);

@@ -7,7 +7,7 @@ use crate::plan::{PlanError, Wish};
 /// Whether the wish makes sense; the rules are those of a build.
 pub(super) fn check(wish: &Wish) -> Result<(), PlanError> {
     if !wish.platforms.is_empty() && !wish.skip_platforms.is_empty() {
-        return Err(PlanError::PlatformsAndSkipPlatforms);
+        return Err(PlanError::Conflict("--platforms", "--skip-platforms"));
     }
     let is_known =
         |platform: &&Platform| platform.os == "linux" && KNOWN_ARCHITECTURES.contains(&platform.architecture.as_str());

@@ -86,8 +86,6 @@ impl Repository {
         let descriptor = Descriptor::of(&stated, &bytes);
         let document = Document::parse(&bytes).map_err(|source| damaged(&descriptor, source))?;
         let index = index_of(self, &descriptor, &document).await?;
-        self.remember([descriptor.digest.clone()]);
-        self.remember(index.manifests.iter().map(|child| child.digest.clone()));
         Ok(Some((descriptor, index)))
     }
 

@@ -34,7 +34,7 @@ pub use tags::Extension;
 
 use crate::oci::Reference;
 use crate::oci::credentials::CredentialSource;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,6 +64,8 @@ pub struct RegistrySettings {
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
+    /// See [`Self::hasty`].
+    is_hasty: bool,
 }
 
 struct Inner {
@@ -71,6 +73,8 @@ struct Inner {
     mirrors: Mirrors,
     /// Mirrors that could not be reached.
     lost_mirrors: Mutex<BTreeSet<String>>,
+    /// Registries to which there was no connection, and why.
+    lost_registries: Mutex<BTreeMap<String, String>>,
     /// Hosts on this machine that were found to speak TLS.
     secure_hosts: Mutex<BTreeSet<String>>,
     tokens: auth::Tokens,
@@ -97,6 +101,7 @@ impl Registry {
             clients: clients::Clients::new(&settings.certificates, settings.certificate_directories)?,
             mirrors: settings.mirrors,
             lost_mirrors: Mutex::default(),
+            lost_registries: Mutex::default(),
             secure_hosts: Mutex::default(),
             tokens: auth::Tokens::new(settings.credentials),
             retries,
@@ -105,7 +110,19 @@ impl Registry {
             sending: Semaphore::new(jobs),
             requests: AtomicU64::new(0),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+            is_hasty: false,
+        })
+    }
+
+    /// The same client, for questions whose answer can be done without: it believes at once that a registry cannot be
+    /// reached, and then asks it nothing more. What a registry does answer, such as that it is too busy, counts as ever.
+    pub fn hasty(&self) -> Self {
+        Self {
+            is_hasty: true,
+            ..self.clone()
+        }
     }
 
     /// How many requests have been sent to registries and their storage, repeated ones included; those to token services

@@ -21,7 +21,7 @@ pub struct Greeting {
 }
 
 impl Registry {
-    /// A client that tries everything once. With `is_direct`, it asks no mirror.
+    /// A client that tries everything once and in haste. With `is_direct`, it asks no mirror.
     pub fn for_probing(settings: RegistrySettings, is_direct: bool) -> Result<Self, RegistryError> {
         let mirrors = match is_direct {
             true => Mirrors::default(),
@@ -31,7 +31,7 @@ impl Registry {
             tries: 1,
             ..Retries::default()
         };
-        Self::with_retries(RegistrySettings { mirrors, ..settings }, retries)
+        Ok(Self::with_retries(RegistrySettings { mirrors, ..settings }, retries)?.hasty())
     }
 
     /// Asks a registry whether it is one and lets us in (OCI distribution specification, "Determining Support").
@@ -44,7 +44,7 @@ impl Registry {
     /// The same of a mirror, by its URL.
     pub async fn greet_mirror(&self, url: &str) -> Result<Greeting, RegistryError> {
         let host = url.split_once("://").map_or(url, |(_, host)| host);
-        let asked = self.inner.once(&door(host), url, None).await;
+        let asked = self.once(&door(host), url, None).await;
         let response = asked.map_err(|failed| failed.error)?.ok_or_else(|| nobody(url))?;
         Ok(self.greeting(host, &response).await)
     }

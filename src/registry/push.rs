@@ -262,7 +262,16 @@ impl Push<'_> {
 
     /// A document, when the registry does not have it.
     async fn look(&self, child: Descriptor) -> Result<Option<(Descriptor, Bytes, Document)>, RegistryError> {
+        let Repository {
+            host, name, registry, ..
+        } = &self.repository;
+        let is_ours = registry.inner.places.has(host, name, &child.digest);
         if self.repository.has_manifest(&child.digest).await? {
+            // Its blobs can be mounted from there. Whoever sent it in this run knows that already; and where the source
+            // does not have it, it does not matter.
+            if !is_ours && let Ok((_, document)) = read_document(self.source, &child).await {
+                self.repository.met(&document);
+            }
             return Ok(None);
         }
         let (bytes, document) = read_document(self.source, &child).await?;

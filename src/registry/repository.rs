@@ -6,7 +6,7 @@ use super::error::RegistryError;
 use super::request::{Access, Ask};
 use super::response::{bounded, media_type, shown, text};
 use crate::content::{BlobReader, ContentError, DOCUMENT_BYTES_MAX, Document, Source};
-use crate::oci::{Descriptor, Digest, Index, Reference};
+use crate::oci::{Descriptor, Digest, Reference};
 use async_trait::async_trait;
 use reqwest::{Method, header};
 use std::collections::BTreeSet;
@@ -99,9 +99,7 @@ impl Repository {
         let Some((stated, bytes)) = self.document(object, None).await? else {
             return Ok(None);
         };
-        let found = Descriptor::of(&stated, &bytes);
-        self.remember([found.digest.clone()]);
-        Ok(Some(found))
+        Ok(Some(Descriptor::of(&stated, &bytes)))
     }
 
     /// A manifest by tag or digest, with its media type; checked against `expected`, or else against what the registry
@@ -133,22 +131,26 @@ impl Repository {
                 found: found.to_string(),
             });
         }
-        Ok(Some((type_of(url, stated_type, &bytes)?, bytes)))
+        let media_type = type_of(url, stated_type, &bytes)?;
+        if let Ok(document) = Document::parse(&bytes) {
+            self.remember([found]);
+            self.met(&document);
+        }
+        Ok(Some((media_type, bytes)))
     }
 
-    /// A manifest's bytes, checked; its children that are manifests are remembered.
-    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, RegistryError> {
-        let Some((_, bytes)) = self.document(digest.as_str(), Some(digest)).await? else {
-            return Ok(None);
-        };
-        if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
-            self.remember(index.manifests.into_iter().map(|child| child.digest));
-        }
-        Ok(Some(bytes))
+    /// Remembers what one of its documents points at: what is a manifest, and which blobs can be mounted from here.
+    pub(super) fn met(&self, document: &Document) {
+        let is_document = |child: &&&Descriptor| Document::is_type(&child.media_type);
+        let children = document.children();
+        self.remember(children.iter().filter(is_document).map(|child| child.digest.clone()));
+        let blobs = children.iter().filter(|child| !is_document(child));
+        let places = &self.registry.inner.places;
+        places.add_likely(&self.host, &self.name, blobs.map(|child| &child.digest));
     }
 
     async fn read_manifest(&self, digest: &Digest, offset: u64) -> Result<Option<BlobReader>, RegistryError> {
-        let Some(bytes) = self.manifest(digest).await? else {
+        let Some((_, bytes)) = self.document(digest.as_str(), Some(digest)).await? else {
             return Ok(None);
         };
         let mut bytes = std::io::Cursor::new(bytes);
@@ -160,7 +162,8 @@ impl Repository {
         let path = format!("blobs/{digest}");
         let begun = Download::begin(self, path, offset).await?;
         if begun.is_some() {
-            self.registry.inner.places.add(&self.host, &self.name, digest);
+            // No more than that: a mirror may have answered.
+            self.registry.inner.places.add_likely(&self.host, &self.name, [digest]);
         }
         Ok(begun
             .map(|download| -> BlobReader { Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))) }))

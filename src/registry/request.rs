@@ -1,18 +1,20 @@
 //! The one function that asks a registry for something: mirrors, tokens, redirects and repeated tries are here.
 
+use super::Registry;
 use super::auth::Audience;
 use super::body::Body;
+use super::clients::Patience;
 use super::error::RegistryError;
 use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
 use super::response::{failure, media_type, seconds, shown, text};
 use super::retry::Failed;
-use super::{Inner, Registry};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
 };
 use reqwest::{Method, Response, StatusCode, Url};
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 /// Redirects that are followed: registries use one, to their storage.
 const REDIRECTS: u32 = 5;
@@ -120,16 +122,24 @@ impl Registry {
     /// that it is not there (404), where something was read.
     pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Option<Response>, RegistryError> {
         if ask.access == Access::Pull
-            && let Some(response) = self.inner.ask_mirror(ask).await
+            && let Some(response) = self.ask_mirror(ask).await
         {
             return Ok(Some(response));
         }
         let mut attempts = self.inner.retries.begin();
         loop {
-            match self.inner.ask_own(ask).await {
-                Ok(found) => return Ok(found),
-                Err(failed) => attempts.failed(failed).await?,
+            if let Some(error) = self.known_as_lost(ask.registry) {
+                return Err(error);
             }
+            let failed = match self.ask_own(ask).await {
+                Ok(found) => return Ok(found),
+                Err(failed) => failed,
+            };
+            if self.is_hasty && is_unconnected(&failed.error) {
+                return Err(self.lost(ask.registry, failed.error));
+            }
+            let given_up = attempts.failed(failed).await;
+            given_up.map_err(|error| self.lost(ask.registry, error))?;
         }
     }
 
@@ -140,8 +150,54 @@ impl Registry {
 
     /// [`Self::tell`] without another try: for parts of a blob, of which some may have arrived.
     pub(super) async fn tell_once(&self, ask: &Ask<'_>) -> Result<Response, Failed> {
-        Ok(self.inner.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
+        Ok(self.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
     }
+
+    /// Remembers a registry to which there was no connection.
+    fn lost(&self, registry: &str, error: RegistryError) -> RegistryError {
+        if let RegistryError::Unreachable { reason, .. } = &error
+            && is_unconnected(&error)
+        {
+            let mut lost = self.lost_registries();
+            lost.insert(registry.to_owned(), reason.clone());
+        }
+        error
+    }
+
+    /// The failure of whoever is in haste and asks a registry that cannot be reached.
+    fn known_as_lost(&self, registry: &str) -> Option<RegistryError> {
+        if !self.is_hasty {
+            return None;
+        }
+        let reason = self.lost_registries().get(registry)?.clone();
+        Some(RegistryError::Unreachable {
+            url: registry.to_owned(),
+            is_connected: false,
+            reason,
+        })
+    }
+
+    fn lost_registries(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        let lost = self.inner.lost_registries.lock();
+        lost.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn patience(&self) -> Patience {
+        match self.is_hasty {
+            true => Patience::Hasty,
+            false => Patience::Usual,
+        }
+    }
+}
+
+fn is_unconnected(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Unreachable {
+            is_connected: false,
+            ..
+        }
+    )
 }
 
 fn missing(ask: &Ask<'_>) -> RegistryError {
@@ -152,12 +208,13 @@ fn missing(ask: &Ask<'_>) -> RegistryError {
     }
 }
 
-impl Inner {
+/// Asking once.
+impl Registry {
     /// Whatever is wrong with a mirror, the registry itself may answer. One that cannot be reached is not asked again:
     /// waiting for it would be added to every request.
     async fn ask_mirror(&self, ask: &Ask<'_>) -> Option<Response> {
-        let mirror = self.mirrors.mirror(ask.registry)?;
-        let lost = || self.lost_mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirror = self.inner.mirrors.mirror(ask.registry)?;
+        let lost = || self.inner.lost_mirrors.lock().unwrap_or_else(PoisonError::into_inner);
         if lost().contains(mirror) {
             return None;
         }
@@ -179,8 +236,8 @@ impl Inner {
     async fn ask_own(&self, ask: &Ask<'_>) -> Result<Option<Response>, Failed> {
         let host = own_host(ask.registry);
         let (plain, secure) = (format!("http://{host}"), format!("https://{host}"));
-        let known = || self.secure_hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_loopback(host) || self.clients.has_own(host) || known().contains(host) {
+        let known = || self.inner.secure_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_loopback(host) || self.inner.clients.has_own(host) || known().contains(host) {
             return self.once(ask, &secure, None).await;
         }
         match self.once(ask, &plain, None).await {
@@ -230,7 +287,7 @@ impl Inner {
         };
         // Only the registry itself may be shown and may ask who we are, not the storage that it sent us to.
         let header = match url.origin() == own {
-            true => self.tokens.known(audience).await,
+            true => self.inner.tokens.known(audience).await,
             false => None,
         };
         let mut response = self.follow(ask, &url, header.as_ref()).await?;
@@ -239,9 +296,12 @@ impl Inner {
             let challenges: Vec<_> = challenges
                 .filter_map(|value| value.to_str().ok().map(str::to_owned))
                 .collect();
-            let answer = self
-                .tokens
-                .answer(&self.clients, audience, &challenges, header.as_ref());
+            let answer = self.inner.tokens.answer(
+                (&self.inner.clients, self.patience()),
+                audience,
+                &challenges,
+                header.as_ref(),
+            );
             if let Some(header) = answer.await? {
                 response = self.follow(ask, &url, Some(&header)).await?;
             }
@@ -255,14 +315,14 @@ impl Inner {
         let mut at = first.clone();
         for _ in 0..=REDIRECTS {
             let http = match ask.body.is_streamed() {
-                true => self.clients.patient(&at)?,
-                false => self.clients.of(&at)?,
+                true => self.inner.clients.of(&at, Patience::Endless)?,
+                false => self.inner.clients.of(&at, self.patience())?,
             };
             let mut request = ask.request(&http, &at).await?;
             if let Some(header) = header.filter(|_| at.origin() == first.origin()) {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.inner.requests.fetch_add(1, Ordering::Relaxed);
             let response = ask.body.watch(&at, request.send()).await?;
             let location = text(&response, LOCATION.as_str()).filter(|_| response.status().is_redirection());
             let Some(location) = location else {
@@ -307,7 +367,7 @@ impl Inner {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_own => Err(RegistryError::Denied {
                 registry: audience.registry.to_owned(),
                 repository: audience.repository.to_owned(),
-                is_anonymous: self.tokens.is_anonymous(audience.registry).await,
+                is_anonymous: self.inner.tokens.is_anonymous(audience.registry).await,
             }
             .into()),
             StatusCode::TOO_MANY_REQUESTS => {
@@ -315,7 +375,7 @@ impl Inner {
                 let error = RegistryError::RateLimited {
                     registry: audience.registry.to_owned(),
                     retry_after_seconds: retry_after.map(|pause| pause.as_secs()),
-                    is_anonymous: self.tokens.is_anonymous(audience.registry).await,
+                    is_anonymous: self.inner.tokens.is_anonymous(audience.registry).await,
                 };
                 Err(Failed { error, retry_after })
             }
@@ -327,8 +387,14 @@ impl Inner {
     /// specification, "Determining Support"): some networks answer 404 for every machine that is not there.
     async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
         let url = address(&format!("{base}/v2/"))?;
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let sent = self.clients.of(&url)?.get(url.clone()).send().await;
+        self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        let sent = self
+            .inner
+            .clients
+            .of(&url, self.patience())?
+            .get(url.clone())
+            .send()
+            .await;
         let response = sent.map_err(|error| RegistryError::unanswered(&url, error))?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(RegistryError::NotARegistry {
@@ -344,6 +410,7 @@ impl Inner {
 fn address(text: &str) -> Result<Url, RegistryError> {
     Url::parse(text).map_err(|error| RegistryError::Unreachable {
         url: text.to_owned(),
+        is_connected: false,
         reason: error.to_string(),
     })
 }

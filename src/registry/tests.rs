@@ -3,6 +3,7 @@
 
 mod extend;
 mod fake;
+mod hasty;
 mod push;
 mod server;
 mod tags;
@@ -22,26 +23,38 @@ const TOKEN: &str = "s3cret-token";
 
 /// A client with pauses of a millisecond, and the repository `org/x` of `host`.
 fn repository(host: &str, mirrors: &[&str]) -> Repository {
+    let settings = RegistrySettings {
+        mirrors: Mirrors::parse(mirrors).unwrap(),
+        ..settings(host)
+    };
+    client(settings).repository(&format!("{host}/org/x:1").parse().unwrap())
+}
+
+/// Settings that show a password to `host`.
+fn settings(host: &str) -> RegistrySettings {
     let basic = Credentials::Basic {
         username: "me".into(),
         password: PASSWORD.into(),
     };
-    let settings = RegistrySettings {
+    RegistrySettings {
         credentials: Arc::new(CredentialSource::given(BTreeMap::from([(host.to_owned(), basic)]))),
-        mirrors: Mirrors::parse(mirrors).unwrap(),
+        mirrors: Mirrors::default(),
         certificates: Vec::new(),
         certificate_directories: Vec::new(),
         // One after the other, so that tests can count.
         jobs: 1,
-    };
+    }
+}
+
+/// A client with pauses of a millisecond.
+fn client(settings: RegistrySettings) -> Registry {
     assert!(!format!("{settings:?}").contains("s3cret"));
     let retries = Retries {
         first_pause: Duration::from_millis(1),
         settle: Duration::from_millis(1),
         ..Retries::default()
     };
-    let registry = Registry::with_retries(settings, retries).unwrap();
-    registry.repository(&format!("{host}/org/x:1").parse().unwrap())
+    Registry::with_retries(settings, retries).unwrap()
 }
 
 fn content() -> Vec<u8> {

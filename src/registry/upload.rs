@@ -44,6 +44,14 @@ pub(super) struct Upload<'a> {
     meter: Arc<Meter>,
 }
 
+/// What a registry makes of the wish to mount.
+enum Mount {
+    Done,
+    /// It does not mount, and takes an upload instead.
+    Opened(Session),
+    Refused,
+}
+
 /// An upload that a registry has opened.
 struct Session {
     location: Url,
@@ -74,24 +82,34 @@ impl<'a> Upload<'a> {
     pub(super) async fn run(&self, is_sure: bool) -> Result<Arrival, RegistryError> {
         let Repository { host, name, .. } = self.repository;
         let (digest, places) = (&self.descriptor.digest, &self.repository.registry.inner.places);
-        if !is_sure && self.repository.has_blob(digest).await? {
+        let is_here = || !is_sure && places.has(host, name, digest);
+        // Where it can be mounted, it is not asked for: that is one request as well, and does no harm to what is there.
+        let is_asked = is_sure || (!is_here() && places.elsewhere(host, name, digest).is_none());
+        if is_here() || (!is_sure && is_asked && self.repository.has_blob(digest).await?) {
             return Ok(Arrival::Found);
         }
         // Whoever sends it to another repository just now: it can be mounted from there then.
         let _turn = places.turn(host, digest).await;
-        if !is_sure && places.has(host, name, digest) {
+        if is_here() {
             return Ok(Arrival::Found);
         }
         let _permit = self.repository.registry.inner.sending.acquire().await;
         let other = places.elsewhere(host, name, digest);
-        let arrival = self.bring(other.as_deref()).await?;
+        let arrival = self.bring(other.as_deref(), is_asked).await?;
         places.add(host, name, digest);
         Ok(arrival)
     }
 
-    async fn bring(&self, other: Option<&str>) -> Result<Arrival, RegistryError> {
-        let Some(mut session) = self.begin(other).await? else {
-            return Ok(Arrival::Mounted);
+    async fn bring(&self, other: Option<&str>, is_asked: bool) -> Result<Arrival, RegistryError> {
+        let mounted = match other {
+            Some(other) => self.mount(other).await?,
+            None => Mount::Refused,
+        };
+        let mut session = match mounted {
+            Mount::Done => return Ok(Arrival::Mounted),
+            _ if !is_asked && self.repository.has_blob(&self.descriptor.digest).await? => return Ok(Arrival::Found),
+            Mount::Opened(session) => session,
+            Mount::Refused => self.begin_anew().await?,
         };
         let mut attempts = self.repository.registry.inner.retries.begin();
         let (mut lost, mut moved, mut confirmed, mut is_chunked) = (0, 0, 0, false);
@@ -135,11 +153,8 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Opens an upload, or mounts. None when it was mounted.
-    async fn begin(&self, other: Option<&str>) -> Result<Option<Session>, RegistryError> {
-        let Some(other) = other else {
-            return self.begin_anew().await.map(Some);
-        };
+    /// Mounts it from another repository.
+    async fn mount(&self, other: &str) -> Result<Mount, RegistryError> {
         let path = format!("blobs/uploads/?mount={}&from={other}", self.descriptor.digest);
         let ask = Ask {
             access: Access::Mount(other),
@@ -148,11 +163,11 @@ impl<'a> Upload<'a> {
         match self.repository.registry.tell(&ask).await {
             Ok(response) if response.status() == StatusCode::CREATED => {
                 self.check(&response)?;
-                Ok(None)
+                Ok(Mount::Done)
             }
-            Ok(response) => Session::opened(&response).map(Some),
+            Ok(response) => Session::opened(&response).map(Mount::Opened),
             // What may not be read there can still be sent.
-            Err(error) if !error.is_temporary() => self.begin_anew().await.map(Some),
+            Err(error) if !error.is_temporary() => Ok(Mount::Refused),
             Err(error) => Err(error),
         }
     }

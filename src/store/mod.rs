@@ -26,7 +26,7 @@ pub use export::{ExportFormat, ExportOptions};
 pub use import::{ImportOptions, Imported};
 pub use listing::{DiskUsage, ImageUsage, StoredImage};
 pub use look::{Look, look};
-pub use lookup::View;
+pub use lookup::{Complete, View};
 pub use remove::Removal;
 pub use verify::{Problem, ProblemKind, Verification};
 

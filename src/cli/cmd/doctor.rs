@@ -30,14 +30,13 @@ fn checkup(args: &DoctorArgs, global: &GlobalArgs) -> Result<Checkup, Failure> {
         .iter()
         .map(|text| registry(text))
         .collect::<Result<_, _>>()?;
-    let credentials = settings::credentials(&args.package)?;
     Ok(Checkup {
         prepared: packages(args)?,
         wish: settings::platform_wish(&args.platforms)?,
         builders: settings::builders(&args.builder, &cache)?,
         registries,
         is_pushing: args.push,
-        registry: settings::registry_settings(credentials, global)?,
+        registry: settings::registry_settings(global, None)?,
         search_path: env::search_path(),
         cache,
     })

@@ -1,9 +1,10 @@
 //! `lkpkg release`: the tag of a release for packages that are in their registries; one line each: name and digest.
 
-use crate::cli::args::{Format, GlobalArgs, ReleaseArgs};
+use crate::cli::args::{Format, GlobalArgs, Progress, ReleaseArgs};
 use crate::cli::failure::{ExitCode, Failure};
-use crate::cli::{format, output, render, runtime, settings};
-use crate::event::{CancellationToken, Event, Events};
+use crate::cli::{format, output, runtime, settings, work};
+use crate::event::{CancellationToken, Events};
+use crate::orchestrator::OrchestratorError;
 use crate::orchestrator::release::{self, Checked, CheckedPackage, Hands, Problem, Release, State};
 use crate::registry::{Mirrors, Registry, RegistrySettings};
 use std::fmt::Write as _;
@@ -18,48 +19,38 @@ pub fn run(args: &ReleaseArgs, global: &GlobalArgs) -> Result<(), Failure> {
     // What a mirror has may be old, and nothing is written to it.
     let registry = RegistrySettings {
         mirrors: Mirrors::default(),
-        ..settings::registry_settings(settings::credentials(&args.package)?, global)?
+        ..settings::registry_settings(global, None)?
     };
     let hands = Hands {
         registry: Registry::new(registry)?,
         store: Arc::new(settings::open_store(global)?),
         wait: Duration::from_secs(global.lock_timeout),
     };
-    let how = settings::notice_options(global);
-    let checked = runtime::block_on(|cancel| work(&release, &hands, args.check, how, cancel))?;
+    let how = settings::render_options(Progress::Plain, global);
+    let work = async |cancel: CancellationToken| {
+        // How far it is when it is cancelled is told by its own error.
+        let work =
+            async |events: &Events| Ok::<_, Failure>(move_or_look(&release, &hands, args.check, events, &cancel).await);
+        work::rendered(how, &cancel, work).await
+    };
+    let checked = runtime::block_on(work)??;
     print(&checked, args)?;
     verdict(&checked, &release, args.check)
 }
 
-/// Works and renders side by side; the last event is shown before the result is returned.
-async fn work(
+/// Only looks, or carries out.
+async fn move_or_look(
     release: &Release,
     hands: &Hands,
     is_check: bool,
-    how: render::RenderOptions,
-    cancel: CancellationToken,
-) -> Result<Checked, Failure> {
-    let (events, receiver) = Events::channel();
-    let work = async {
-        let events = events; // dropped with the work, which ends the rendering
-        if is_check {
-            let checked = cancel
-                .run_until_cancelled(release::check(release, hands, &events))
-                .await;
-            return checked.unwrap_or(Err(crate::orchestrator::OrchestratorError::Cancelled));
-        }
-        let mut work = std::pin::pin!(release::carry_out(release, hands, &events, &cancel));
-        tokio::select! {
-            // First, or work that stops in the same instant would end without a word.
-            biased;
-            () = cancel.cancelled() => {}
-            result = &mut work => return result,
-        }
-        events.send(Event::Notice(runtime::CANCELLING.to_owned())).await;
-        work.await
-    };
-    let (result, _) = tokio::join!(work, render::render(receiver, how, std::io::stderr()));
-    result.map_err(Failure::from)
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Checked, OrchestratorError> {
+    if !is_check {
+        return release::carry_out(release, hands, events, cancel).await;
+    }
+    let checked = cancel.run_until_cancelled(release::check(release, hands, events)).await;
+    checked.unwrap_or(Err(OrchestratorError::Cancelled))
 }
 
 fn print(checked: &Checked, args: &ReleaseArgs) -> Result<(), Failure> {

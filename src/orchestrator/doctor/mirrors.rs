@@ -70,6 +70,7 @@ mod tests {
                 }),
                 false => Err(RegistryError::Unreachable {
                     url: "http://m/v2/".into(),
+                    is_connected: false,
                     reason: "connection refused".into(),
                 }),
             };

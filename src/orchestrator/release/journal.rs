@@ -180,8 +180,9 @@ impl Journal {
     pub(super) async fn begin(&mut self, checked: &Checked, names: &[String]) -> Result<(), OrchestratorError> {
         let mut entries = BTreeMap::new();
         for (one, name) in checked.packages.iter().zip(names) {
-            let pinned = one.verified.first().map(|root| root.descriptor.digest.clone());
-            let Some(digest) = pinned else { continue };
+            let Some(digest) = one.verified.as_ref().map(|root| root.digest.clone()) else {
+                continue;
+            };
             let state = match one.state {
                 super::State::Released => EntryState::Released,
                 super::State::Ready | super::State::NotReady => EntryState::Waiting,

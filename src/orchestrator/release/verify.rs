@@ -1,10 +1,9 @@
 //! What a registry has of the packages of a release, and whether that will do: facts → [`State`] and [`Problem`]s.
 
 use super::{Candidate, PACKAGES_AT_ONCE, Release};
-use crate::oci::merge::{for_platform, platforms};
-use crate::oci::{Descriptor, Digest, Index, Platform, media_type};
+use crate::oci::merge::{image_platform, platforms};
+use crate::oci::{Descriptor, Digest, Index, Platform};
 use crate::registry::{Extension, Registry, RegistryError, Repository};
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -36,9 +35,9 @@ pub struct CheckedPackage {
     pub state: State,
     /// What is in the way.
     pub problems: Vec<Problem>,
-    /// What is released.
+    /// What was verified, and is released.
     #[serde(skip)]
-    pub(super) verified: Vec<Root>,
+    pub(super) verified: Option<Descriptor>,
 }
 
 /// How far a package is.
@@ -119,12 +118,10 @@ impl Checked {
 
 /// A tag and what it is to stand for.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Root {
-    pub(super) tag: String,
-    pub(super) descriptor: Descriptor,
-    pub(super) index: Index,
-    /// The index itself, where it need not be in the registry yet.
-    pub(super) bytes: Option<Bytes>,
+struct Root {
+    tag: String,
+    descriptor: Descriptor,
+    index: Index,
 }
 
 /// What a registry says of one package.
@@ -155,7 +152,9 @@ pub(super) async fn verify(release: &Release, registry: &Registry, pins: &BTreeM
             digest,
             state,
             problems,
-            verified: facts.map(|facts| facts.roots).unwrap_or_default(),
+            verified: facts
+                .ok()
+                .and_then(|facts| Some(facts.roots.into_iter().next()?.descriptor)),
         }
     });
     Checked {
@@ -195,37 +194,41 @@ async fn gather(
     });
     let absent: Vec<_> = absent.buffered(MANIFESTS_AT_ONCE).try_collect().await?;
     facts.absent = absent.into_iter().flatten().collect();
-    let standing = stream::iter(&facts.roots).map(async |root| repository.index(&root.tag).await);
+    let standing = stream::iter(&facts.roots).map(async |root| standing(repository, root).await);
     facts.standing = standing.buffered(MANIFESTS_AT_ONCE).try_collect().await?;
     Ok(facts)
 }
 
-/// The whole, and the part of each platform under a tag of its own. A part is what the store files under `name:tag-arch`:
-/// the same index for everybody.
+/// What a tag of the release stands for; what is right already is not read.
+async fn standing(repository: &Repository, root: &Root) -> Result<Option<(Descriptor, Index)>, RegistryError> {
+    match repository.find(&root.tag).await? {
+        None => Ok(None),
+        Some(found) if found.digest == root.descriptor.digest => Ok(Some((found, root.index.clone()))),
+        Some(_) => repository.index(&root.tag).await,
+    }
+}
+
+/// The whole, and the image of each architecture under a tag of its own, as a push makes it.
 fn roots(release: &Release, descriptor: Descriptor, index: Index) -> Vec<Root> {
-    let parts: Vec<Platform> = match release.has_arch_tags {
-        true => platforms(&index),
-        false => Vec::new(),
-    };
-    let part = |platform: &Platform| {
-        let part = for_platform(&index, platform);
-        // Nothing in an index can fail to be written: its maps have strings as keys.
-        let bytes = Bytes::from(serde_json::to_vec(&part).unwrap_or_default());
-        Root {
-            tag: format!("{}-{}", release.tag, platform.architecture),
-            descriptor: Descriptor::of(media_type::INDEX, &bytes),
-            index: part,
-            bytes: Some(bytes),
+    let mut images: BTreeMap<String, Descriptor> = BTreeMap::new();
+    for entry in index.manifests.iter().filter(|_| release.has_arch_tags) {
+        if let Some(platform) = image_platform(entry) {
+            images
+                .entry(platform.architecture.clone())
+                .or_insert_with(|| entry.clone());
         }
-    };
-    let parts: Vec<Root> = parts.iter().map(part).collect();
+    }
+    let images = images.into_iter().map(|(architecture, image)| Root {
+        tag: format!("{}-{architecture}", release.tag),
+        index: Index::of(vec![image.clone()]),
+        descriptor: image,
+    });
     let whole = Root {
         tag: release.tag.clone(),
         descriptor,
         index,
-        bytes: None,
     };
-    std::iter::once(whole).chain(parts).collect()
+    std::iter::once(whole).chain(images).collect()
 }
 
 /// What that means: how far the package is, what its name stands for or will, and what is in the way.

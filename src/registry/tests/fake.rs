@@ -60,6 +60,10 @@ impl Fake {
         self.0.lock().unwrap().blobs.remove(digest.as_str());
     }
 
+    pub(super) fn forget_manifests(&self) {
+        self.0.lock().unwrap().manifests.clear();
+    }
+
     pub(super) fn manifest(&self, object: &str) -> Option<Vec<u8>> {
         let state = self.0.lock().unwrap();
         state.manifests.get(object).map(|(_, bytes)| bytes.clone())

@@ -218,6 +218,32 @@ async fn a_mount_that_is_not_done_is_an_upload() {
 }
 
 #[tokio::test]
+async fn what_is_likely_to_be_there_is_not_believed_to_be() {
+    let (memory, root, layer) = image();
+    let (fake, elsewhere) = (Fake::default(), Fake::default());
+    elsewhere.add_blob(&content());
+    let mirror = elsewhere.serve(|_, _| None).await;
+    // Mounts are refused in both ways.
+    for status in [202, 403] {
+        let server = fake
+            .serve(move |request, _| (status != 202 && request.path.contains("mount=")).then(|| Reply::status(status)))
+            .await;
+        let repository = repository(server.host(), &[&format!("http://{}", mirror.host())]);
+        // The mirror had it, which says nothing about the registry.
+        assert_eq!(read(&repository, &layer).await, Ok(content()));
+        let found = usize::from(fake.blob(&layer).is_some());
+        let places = &repository.registry.inner.places;
+        places.add_likely(server.host(), "org/other", [&layer]);
+        fake.forget_manifests();
+        let pushed = push_to(&repository, &memory, &root).await.unwrap();
+        // Where it was there all the same, it is found, and not sent.
+        assert_eq!((pushed.sent, pushed.found), (2 - 2 * found, 2 * found));
+        assert_eq!(fake.blob(&layer), Some(content()));
+        assert!(server.requests().iter().any(|request| request.path.contains("mount=")));
+    }
+}
+
+#[tokio::test]
 async fn a_registry_that_has_something_else_is_not_believed() {
     for (what, part) in [("uploads", "was asked for"), ("manifests", "was asked for")] {
         let (memory, root, _) = image();

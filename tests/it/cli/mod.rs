@@ -9,6 +9,7 @@ mod how;
 mod images;
 mod order;
 mod output;
+mod publish;
 mod pull;
 mod release;
 mod signals;

@@ -257,9 +257,9 @@ async fn nothing_is_released_until_all_is_there() {
         assert_eq!(yard.tags(name).await, ["v1", "v1-amd64", "v1-arm64"]);
         let (whole, index) = yard.at(name, "v1").await.unwrap();
         assert_eq!(whole.digest, root.digest);
-        let (_, part) = yard.at(name, "v1-arm64").await.unwrap();
-        // The image and its attestation.
-        assert_eq!(part.manifests, index.manifests[2..]);
+        // The image alone, as a push makes it.
+        let (part, _) = yard.at(name, "v1-arm64").await.unwrap();
+        assert_eq!(part.digest, index.manifests[2].digest);
     }
     // Once more, nothing is to be done, and nothing is.
     assert_eq!(yard.release(&["a", "b", "c"]).done(), run);

@@ -5,7 +5,7 @@ use super::{basic, settings};
 use crate::servers::program;
 use lkpkg::content::{Sink, Source, copy, pull, read_document, validate};
 use lkpkg::oci::credentials::Credentials;
-use lkpkg::oci::merge::for_platform;
+use lkpkg::oci::merge::for_platforms;
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation, media_type};
 use lkpkg::registry::{BlobState, Existing, PushOptions, Pushed, Registry, RegistryError, Repository, push};
 use lkpkg::store::Store;
@@ -47,7 +47,7 @@ async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
 }
 
 async fn push_as(
-    store: &Store,
+    store: &dyn Source,
     repository: &Repository,
     root: &Descriptor,
     names: &[&str],
@@ -187,7 +187,7 @@ async fn two_who_push_two_platforms_at_the_same_time_leave_both() {
         let tag = round.to_string();
         let mut all = tokio::task::JoinSet::new();
         for architecture in ["amd64", "arm64", "riscv64", "s390x"] {
-            let part = for_platform(&whole, &Platform::linux(architecture));
+            let part = for_platforms(&whole, &[Platform::linux(architecture)]);
             let root = put_index(&store, &part).await;
             let (store, tag) = (store.clone(), tag.clone());
             let repository = repository(&client(host), host, "org/contested");
@@ -202,6 +202,36 @@ async fn two_who_push_two_platforms_at_the_same_time_leave_both() {
         assert_eq!(index.manifests.len(), 4, "{index:?}");
         // The same content has the same digest, whoever was first.
         assert_eq!(found.digest, index_at(host, "org/contested", "0").await.0.digest);
+    }
+}
+
+#[tokio::test]
+async fn between_repositories_of_one_registry_nothing_travels() {
+    let Some(bed) = Bed::start().await else { return };
+    let Some(with_tokens) = bed.with_tokens().await else {
+        return;
+    };
+    let open = (bed.plain(), Credentials::Anonymous, "open");
+    for (host, credentials, kind) in [open, (with_tokens.host(), basic(PASSWORD), "tokens")] {
+        let registry = Registry::new(settings(host, credentials)).unwrap();
+        let from = repository(&registry, host, "org/x");
+        let root = from.find("1").await.unwrap().unwrap();
+        let to = repository(&registry, host, &format!("copy/{kind}"));
+        let before = registry.requests();
+        let pushed = push_as(&from, &to, &root, &["1"], Existing::Replace).await.unwrap();
+        let name = format!("{host}/copy/{kind}:1");
+        assert_eq!((pushed.sent, pushed.mounted, pushed.found), (0, BLOBS, 0));
+        let requests = registry.requests() - before;
+        // The index and four manifests are read, asked for and written; blobs are mounted.
+        let needed = 3 * 5 + BLOBS as u64;
+        match kind {
+            "open" => assert_eq!(requests, needed),
+            // And asked for again with a token: for reading, for writing, and for each mount no more than once.
+            _ => assert!(requests <= 2 * needed, "{requests}"),
+        }
+        let found = to.resolve(&name).await.unwrap().unwrap();
+        assert_eq!(found.digest, root.digest);
+        assert!(validate(&to, &found).await.is_empty());
     }
 }
 
@@ -303,7 +333,7 @@ async fn an_index_of_dockers_becomes_one_of_oci() {
 
     let (bytes, _) = read_document(&store, &bed.root).await.unwrap();
     let whole: Index = serde_json::from_slice(&bytes).unwrap();
-    let root = put_index(&store, &for_platform(&whole, &Platform::linux("amd64"))).await;
+    let root = put_index(&store, &for_platforms(&whole, &[Platform::linux("amd64")])).await;
     for tag in ["list", "single"] {
         push_as(&store, &repository, &root, &[tag], Existing::Merge)
             .await

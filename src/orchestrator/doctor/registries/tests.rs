@@ -13,6 +13,7 @@ fn denied_by(is_anonymous: bool) -> RegistryError {
 fn unreachable() -> RegistryError {
     RegistryError::Unreachable {
         url: "https://r/v2/".into(),
+        is_connected: false,
         reason: "connection refused".into(),
     }
 }

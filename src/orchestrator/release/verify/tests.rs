@@ -1,6 +1,7 @@
 //! What a registry has × what that means.
 
 use super::*;
+use crate::oci::media_type;
 
 /// An index with an image for each of these architectures; `salt` makes them other images.
 fn index(architectures: &[&str], salt: &str) -> Index {
@@ -125,24 +126,24 @@ fn what_a_release_began_with_counts() {
 }
 
 #[test]
-fn a_part_is_the_same_for_everybody() {
-    let whole = index(&["arm64", "amd64"], "");
-    let found = roots(&release(true), described(&whole), whole);
-    let tags: Vec<&str> = found.iter().map(|root| root.tag.as_str()).collect();
-    assert_eq!(tags, ["v1", "v1-amd64", "v1-arm64"]);
-    assert!(found[0].bytes.is_none());
-    let again = index(&["amd64"], "");
-    let alone = roots(&release(true), described(&again), again);
+fn each_architecture_has_a_tag_for_its_image() {
+    let mut whole = index(&["arm64", "amd64"], "");
+    let mut attestation = Descriptor::of(media_type::MANIFEST, b"about it");
+    attestation.platform = "unknown/unknown".parse().ok();
+    whole.manifests.push(attestation);
+    let found = roots(&release(true), described(&whole), whole.clone());
+    let tags: Vec<(&str, &Digest)> = found
+        .iter()
+        .map(|root| (root.tag.as_str(), &root.descriptor.digest))
+        .collect();
+    let [arm64, amd64] = [&whole.manifests[0].digest, &whole.manifests[1].digest];
     assert_eq!(
-        (&alone[1].descriptor, &alone[1].bytes),
-        (&found[1].descriptor, &found[1].bytes)
+        tags,
+        [
+            ("v1", &described(&whole).digest),
+            ("v1-amd64", amd64),
+            ("v1-arm64", arm64)
+        ]
     );
-    assert_eq!(
-        roots(&release(false), described(&whole_of(&found)), whole_of(&found)).len(),
-        1
-    );
-}
-
-fn whole_of(roots: &[Root]) -> Index {
-    roots[0].index.clone()
+    assert_eq!(roots(&release(false), described(&whole), whole).len(), 1);
 }
