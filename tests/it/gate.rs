@@ -5,7 +5,7 @@
 use crate::servers::PATIENCE;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Passes everything on to a server of plain HTTP, and holds what it is told to hold.
 pub struct Gate {
@@ -50,7 +50,7 @@ impl Gate {
         let shared = Arc::clone(&inner);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if shared.state.lock().unwrap().is_gone {
+                if shared.state().is_gone {
                     return;
                 }
                 let shared = Arc::clone(&shared);
@@ -67,7 +67,7 @@ impl Gate {
 
     /// From now on requests whose first line is such wait, but for the first `free` of them.
     pub fn hold(&self, free: usize, pattern: impl Fn(&str) -> bool + Send + 'static) {
-        let mut state = self.inner.state.lock().unwrap();
+        let mut state = self.inner.state();
         state.pattern = Some(Box::new(pattern));
         (state.free, state.is_cut) = (free, false);
     }
@@ -75,7 +75,7 @@ impl Gate {
     /// Waits until a request waits.
     #[track_caller]
     pub fn until_held(&self) {
-        let state = self.inner.state.lock().unwrap();
+        let state = self.inner.state();
         let nobody = |state: &mut State| state.waiting == 0;
         let waited = self.inner.changed.wait_timeout_while(state, PATIENCE, nobody).unwrap();
         assert!(!waited.1.timed_out(), "no request came to the gate");
@@ -83,27 +83,27 @@ impl Gate {
 
     /// Lets everything pass, what waits and what comes.
     pub fn open(&self) {
-        self.inner.state.lock().unwrap().pattern = None;
+        self.inner.state().pattern = None;
         self.inner.changed.notify_all();
     }
 
     /// Throws out what waits, and lets pass what comes.
     pub fn cut(&self) {
-        self.inner.state.lock().unwrap().is_cut = true;
+        self.inner.state().is_cut = true;
         self.open();
-        let state = self.inner.state.lock().unwrap();
+        let state = self.inner.state();
         drop(self.inner.changed.wait_while(state, |state| state.waiting > 0).unwrap());
     }
 
     /// First lines of all requests so far; they are forgotten.
     pub fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.inner.state.lock().unwrap().requests)
+        std::mem::take(&mut self.inner.state().requests)
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.inner.state.lock().unwrap().is_gone = true;
+        self.inner.state().is_gone = true;
         self.open();
         // The one who listens looks up at the next who comes.
         let _ = TcpStream::connect(&self.host);
@@ -111,6 +111,11 @@ impl Drop for Gate {
 }
 
 impl Inner {
+    /// Of use even to a test that has failed, whose end it must not spoil.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Passes one connection on. A client that does not send the next request before it has its answer begins it with
     /// what comes next.
     fn pass(self: Arc<Self>, mut client: TcpStream) {
@@ -138,7 +143,7 @@ impl Inner {
 
     /// Notes a request, and returns when it may pass, or is thrown out.
     fn may_pass(&self, line: &str) -> bool {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state();
         state.requests.push(line.to_owned());
         if !state.holds(line) {
             return true;
