@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod builders;
+mod doctor;
 mod flags;
 mod help;
 mod how;

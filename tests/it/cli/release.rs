@@ -315,6 +315,27 @@ async fn tags_of_platforms_can_be_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_releases_makes_the_same() {
+    let Some(yard) = Yard::with_pushed(&["a", "b"]).await else {
+        return;
+    };
+    let push = ["push", "--nobuild", "--release", "v1", "a"];
+    yard.workshop.run(&push).done();
+    let pushed = yard.release(&["--check", "a", "b"]).done();
+    assert_eq!(
+        pushed
+            .lines()
+            .map(|line| line.rsplit("  ").next().unwrap())
+            .collect::<Vec<_>>(),
+        ["released", "ready"]
+    );
+    yard.release(&["a", "b"]).done();
+    assert_eq!(yard.tags("a").await, yard.tags("b").await);
+    let push = ["push", "--nobuild", "--release", "v1", "b"];
+    yard.workshop.run(&push).done();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_gains_platforms_and_keeps_images() {
     let Some(yard) = Yard::with(&["a"]).await else { return };
     yard.push("a", &["amd64"]).await;
