@@ -233,6 +233,9 @@ impl From<RegistryError> for Failure {
 
 fn registry_hint(error: &RegistryError) -> &'static str {
     match error {
+        RegistryError::Unreachable { .. } => {
+            "check the name and the network; lkpkg doctor looks at registries, mirrors and credentials"
+        }
         RegistryError::TagTaken { .. } => "a release keeps its image: release under another tag",
         _ => "",
     }

@@ -1,7 +1,7 @@
 //! Images of the store to registries: [`publish`].
 
 use super::OrchestratorError;
-use super::tags::{self, failed, tag};
+use super::tags::{self, failed, short, tag};
 use super::transfer::{Moved, Transfer};
 use crate::content::{Overlay, Sink as _};
 use crate::event::{CancellationToken, Events};
@@ -49,7 +49,7 @@ pub async fn publish(
     if local.is_none() && publication.releases.is_empty() {
         return Ok(None);
     }
-    let (step, doing) = (to.familiar(), format!("pushing to {}", to.locator()));
+    let (step, doing) = (short(to), format!("pushing to {}", to.locator()));
     let run = Run {
         publication,
         store,

@@ -1,5 +1,6 @@
 //! Images from registries into the store: whole ones, and platforms of a package that need not be built then.
 
+use super::tags::short;
 use super::transfer::{Moved, Transfer};
 use super::{OrchestratorError, Prepared, Remote};
 use crate::content::{self, Document, Pulled, Sink as _, read_document};
@@ -83,7 +84,7 @@ pub async fn pull_image(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<(String, Descriptor), OrchestratorError> {
-    let (step, doing) = (image.familiar(), format!("pulling {image}"));
+    let (step, doing) = (short(image), format!("pulling {image}"));
     let transfer = Transfer::begin(events, &step, image.registry(), &doing).await;
     let work = async {
         let (pulled, name) = (

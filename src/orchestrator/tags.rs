@@ -6,7 +6,7 @@ use super::transfer::{Moved, Transfer};
 use crate::content::{Overlay, Source};
 use crate::event::{CancellationToken, Events};
 use crate::oci::merge::{self, merge_indexes};
-use crate::oci::{Descriptor, Index, KNOWN_ARCHITECTURES, Reference, media_type};
+use crate::oci::{Descriptor, Index, KNOWN_ARCHITECTURES, Platform, Reference, media_type};
 use crate::registry::{Existing, PushOptions, Registry, RegistryError, Repository, push};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -20,7 +20,16 @@ pub(super) fn tag(name: &Reference) -> String {
     name.tag().unwrap_or("latest").to_owned()
 }
 
-/// The same with the name in front.
+/// The name as packages have it, `org/image:tag`: what is done with an image is shown under this name.
+pub(super) fn short(name: &Reference) -> String {
+    let tagged = name.tag().is_some_and(|tag| tag != "latest") || name.digest().is_some();
+    match tagged {
+        true => name.familiar(),
+        false => format!("{}:latest", name.familiar()),
+    }
+}
+
+/// What went wrong, with the name in front.
 pub(super) fn failed(name: &Reference, source: RegistryError) -> OrchestratorError {
     OrchestratorError::Push {
         name: name.to_string(),
@@ -100,7 +109,8 @@ pub async fn rebuild_index(
             .index(&tag(&own))
             .await
             .map_err(|error| failed(&own, error))?;
-        Ok::<_, OrchestratorError>(found.map(|(_, index)| index))
+        let own = [Platform::linux(architecture)];
+        Ok::<_, OrchestratorError>(found.map(|(_, index)| merge::for_platforms(&index, &own)))
     });
     let parts: Vec<Option<Index>> = questions.buffered(TAGS_AT_ONCE).try_collect().await?;
     let whole = parts
@@ -138,7 +148,7 @@ pub async fn copy_image(
         true => target.clone(),
         false => registry.repository(from),
     };
-    let (step, doing) = (to.familiar(), format!("copying {from}"));
+    let (step, doing) = (short(to), format!("copying {from}"));
     let transfer = Transfer::begin(events, &step, to.registry(), &doing).await;
     let watcher = Arc::clone(&transfer);
     let options = PushOptions {
