@@ -13,7 +13,7 @@ mod targets;
 use super::blocking::blocking;
 use super::{Builders, BuildersSettings, OrchestratorError, Prepared, wanted};
 use crate::oci::Platform;
-use crate::plan::Wish;
+use crate::plan::{PlanError, Wish};
 use crate::registry::{Registry, RegistryError, RegistrySettings};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -161,7 +161,7 @@ fn one_line(text: &str) -> String {
 
 /// Looks at everything, independent things at the same time.
 pub async fn examine(checkup: &Checkup) -> Result<Report, OrchestratorError> {
-    wanted::check(&checkup.wish)?;
+    let platforms = platforms(checkup)?;
     let now = SystemTime::now();
     let cache = cache::gather(checkup.cache.clone()).await?;
     let certificates = certificates::gather(&checkup.registry).await?;
@@ -173,11 +173,7 @@ pub async fn examine(checkup: &Checkup) -> Result<Report, OrchestratorError> {
     let clients = Clients::new(settings)?;
     let targets = targets::targets(checkup, &cache.names());
     let (builders, helpers, mirrors, registries) = tokio::join!(
-        builder::gather(
-            Builders::new(checkup.builders.clone()),
-            platforms(checkup),
-            &checkup.builders
-        ),
+        builder::gather(Builders::new(checkup.builders.clone()), platforms, &checkup.builders),
         helpers::gather(&checkup.registry.credentials, &checkup.search_path),
         mirrors::gather(&clients),
         registries::gather(&clients, targets),
@@ -194,22 +190,24 @@ pub async fn examine(checkup: &Checkup) -> Result<Report, OrchestratorError> {
 }
 
 /// All platforms that some package is wanted for; without packages those that were named, or this machine's.
-fn platforms(checkup: &Checkup) -> Vec<Platform> {
+fn platforms(checkup: &Checkup) -> Result<Vec<Platform>, PlanError> {
+    let packages = checkup.prepared.iter().map(|one| (&one.package, &one.identity));
+    let of_packages = wanted::platforms(packages, &checkup.wish)?;
+    let named = match checkup.wish.platforms.is_empty() {
+        true => vec![Platform::host()],
+        false => checkup.wish.platforms.clone(),
+    };
     let mut all: Vec<Platform> = Vec::new();
-    let of_packages = checkup
-        .prepared
-        .iter()
-        .flat_map(|one| wanted::platforms(&one.package, &checkup.wish));
-    for platform in of_packages {
+    let wanted = match checkup.prepared.is_empty() {
+        true => named,
+        false => of_packages.concat(),
+    };
+    for platform in wanted {
         if !all.contains(&platform) {
             all.push(platform);
         }
     }
-    match (checkup.prepared.is_empty(), checkup.wish.platforms.is_empty()) {
-        (false, _) => all,
-        (true, false) => checkup.wish.platforms.clone(),
-        (true, true) => vec![Platform::host()],
-    }
+    Ok(all)
 }
 
 /// Who asks registries: past the mirrors, and as a run would.

@@ -86,29 +86,30 @@ pub struct Hands {
 /// # Errors
 /// A tag that is none, dirty packages, two packages of one name, and what is wrong with a package.
 pub fn read(request: &Request, wish: &Wish, tag: &str, has_arch_tags: bool) -> Result<Release, OrchestratorError> {
-    wanted::check(wish)?;
     check_tag(tag)?;
-    let mut packages: Vec<Candidate> = Vec::new();
-    let mut seen: BTreeMap<String, (PathBuf, String)> = BTreeMap::new();
-    for ((package, identity), directory) in load(request)?.into_iter().zip(&request.directories) {
-        // Tags of releases have no hash, so that the image's name alone has to tell packages apart.
-        let shown = package.directory.display().to_string();
-        let name = identity.reference.locator();
-        match seen.insert(name, (package.build_yml.clone(), shown.clone())) {
-            Some((known, _)) if known == package.build_yml => continue,
-            Some((_, first)) => {
-                let tag = identity.image.clone();
-                let second = shown;
-                return Err(PlanError::SameTag { tag, first, second }.into());
+    let mut seen = BTreeSet::new();
+    let mut loaded: Vec<_> = load(request)?.into_iter().zip(&request.directories).collect();
+    loaded.retain(|((package, _), _)| seen.insert(package.build_yml.clone()));
+    let platforms = wanted::platforms(loaded.iter().map(|((package, identity), _)| (package, identity)), wish)?;
+    // Tags of releases have no hash, so that the image's name alone has to tell packages apart.
+    let mut by_name = BTreeMap::new();
+    for ((package, identity), _) in &loaded {
+        let directory = package.directory.display().to_string();
+        if let Some(first) = by_name.insert(identity.reference.locator(), directory.clone()) {
+            return Err(PlanError::SameTag {
+                tag: format!("{}:{tag}", identity.image),
+                first,
+                second: directory,
             }
-            None => {}
+            .into());
         }
-        packages.push(Candidate {
-            directory: directory.clone(),
-            platforms: wanted::platforms(&package, wish),
-            identity,
-        });
     }
+    let candidate = |(((_, identity), directory), platforms): (((_, Identity), &PathBuf), Vec<Platform>)| Candidate {
+        directory: directory.clone(),
+        identity,
+        platforms,
+    };
+    let packages: Vec<Candidate> = loaded.into_iter().zip(platforms).map(candidate).collect();
     let dirty = packages.iter().filter(|one| one.identity.is_dirty);
     let dirty: Vec<String> = dirty.map(|one| one.identity.tag.clone()).collect();
     if !dirty.is_empty() {
@@ -151,7 +152,22 @@ pub async fn check(release: &Release, hands: &Hands, events: &Events) -> Result<
             .notice(format!("this release was begun: {released} of {all} are released"))
             .await;
     }
+    warn_of_others(release, hands, events).await?;
     Ok(verify::verify(release, &hands.registry, &pins(record.as_ref())).await)
+}
+
+/// A release of the same tag that was begun with other packages, or with other content of these, is not forgotten.
+async fn warn_of_others(release: &Release, hands: &Hands, events: &Events) -> Result<(), OrchestratorError> {
+    let (directory, known) = (hands.store.directory().to_owned(), Known::of(release));
+    for path in blocking(move || journal::others(&directory, &known.tag, &known.names)).await? {
+        let text = format!(
+            "{} was begun with other packages and not finished; remove {} when that is meant to be so",
+            release.tag,
+            path.display()
+        );
+        events.send(Event::Warning(text)).await;
+    }
+    Ok(())
 }
 
 /// What a journal is found by.
@@ -193,6 +209,7 @@ pub async fn carry_out(
             .notice(format!("resuming: {released} of {all} are released"))
             .await;
     }
+    warn_of_others(release, hands, events).await?;
     let pins = pins(journal.record());
     let mut checked = unless(cancel, verify::verify(release, &hands.registry, &pins)).await?;
     if !checked.is_right() {

@@ -1,39 +1,34 @@
-//! For which platforms a package has to be there: `--platforms`, or its own architectures without `--skip-platforms`.
+//! For which platforms packages have to be there: by the rules of a build, of which nothing else is used here.
 
-use crate::oci::{KNOWN_ARCHITECTURES, Platform};
+use crate::identity::Identity;
+use crate::oci::Platform;
 use crate::package::Package;
-use crate::plan::{PlanError, Wish};
+use crate::plan::{self, Candidate, Facts, PlanError, Reason, Wish};
+use std::collections::BTreeSet;
 
-/// Whether the wish makes sense; the rules are those of a build.
-pub(super) fn check(wish: &Wish) -> Result<(), PlanError> {
-    if !wish.platforms.is_empty() && !wish.skip_platforms.is_empty() {
-        return Err(PlanError::Conflict("--platforms", "--skip-platforms"));
-    }
-    let is_known =
-        |platform: &&Platform| platform.os == "linux" && KNOWN_ARCHITECTURES.contains(&platform.architecture.as_str());
-    let mut named = wish.platforms.iter().chain(&wish.skip_platforms);
-    match named.find(|platform| !is_known(platform)) {
-        Some(platform) => Err(PlanError::UnknownPlatform(platform.to_string())),
-        None => Ok(()),
-    }
-}
-
-/// The platforms, each once, in the order of `--platforms` or of build.yml.
-pub(super) fn platforms(package: &Package, wish: &Wish) -> Vec<Platform> {
-    let own = package
-        .architectures
-        .iter()
-        .map(|architecture| Platform::linux(architecture));
-    let all: Vec<Platform> = match wish.platforms.is_empty() {
-        true => own.collect(),
-        false => wish.platforms.clone(),
+/// The platforms of each package, in its order. An error is what a build of them would end with.
+pub(super) fn platforms<'a>(
+    packages: impl IntoIterator<Item = (&'a Package, &'a Identity)>,
+    wish: &Wish,
+) -> Result<Vec<Vec<Platform>>, PlanError> {
+    let images = BTreeSet::new();
+    let candidate = |(package, identity)| Candidate {
+        package,
+        identity,
+        images: &images,
+        releases: &[],
     };
-    let mut wanted: Vec<Platform> = Vec::new();
-    for platform in all {
-        let is_skipped = wish.skip_platforms.iter().any(|skipped| skipped.matches(&platform));
-        if !is_skipped && !wanted.contains(&platform) {
-            wanted.push(platform);
-        }
-    }
-    wanted
+    let candidates: Vec<Candidate<'_>> = packages.into_iter().map(candidate).collect();
+    let wish = Wish {
+        // What is not at HEAD cannot be built, but it can be looked at and released.
+        no_build: true,
+        ..wish.clone()
+    };
+    let planned = plan::plan(&candidates, &wish, &Facts::default())?;
+    let wanted = planned.packages.into_iter().map(|package| {
+        let platforms = package.platforms.into_iter();
+        let wanted = platforms.filter(|planned| planned.reason != Reason::SkippedByFlag);
+        wanted.map(|planned| planned.platform).collect()
+    });
+    Ok(wanted.collect())
 }

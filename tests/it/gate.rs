@@ -72,12 +72,12 @@ impl Gate {
         (state.free, state.is_cut) = (free, false);
     }
 
-    /// Waits until a request waits.
+    /// Waits until so many requests wait.
     #[track_caller]
-    pub fn until_held(&self) {
+    pub fn until_held(&self, count: usize) {
         let state = self.inner.state();
-        let nobody = |state: &mut State| state.waiting == 0;
-        let waited = self.inner.changed.wait_timeout_while(state, PATIENCE, nobody).unwrap();
+        let too_few = |state: &mut State| state.waiting < count;
+        let waited = self.inner.changed.wait_timeout_while(state, PATIENCE, too_few).unwrap();
         assert!(!waited.1.timed_out(), "no request came to the gate");
     }
 

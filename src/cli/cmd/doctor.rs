@@ -112,6 +112,48 @@ fn verdict(report: &Report) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    fn finding(verdict: Verdict, hint: &str) -> Finding {
+        Finding {
+            area: doctor::Area::Registry,
+            subject: "r".into(),
+            verdict,
+            finding: "says something".into(),
+            hint: hint.into(),
+        }
+    }
+
+    #[test]
+    fn a_check_is_a_line_and_a_hint_stands_below() {
+        let findings = vec![
+            finding(Verdict::Ok, ""),
+            finding(Verdict::Warning, ""),
+            finding(Verdict::Failed, "mend it"),
+        ];
+        let report = Report { findings };
+        let plain = "ok      registry r: says something\nwarning registry r: says something\n\
+                     failed  registry r: says something\nhint    mend it\n";
+        assert_eq!(text(&report, false), plain);
+        let coloured = text(&report, true);
+        assert!(
+            coloured.starts_with("\x1b[32mok\x1b[0m      registry r"),
+            "{coloured:?}"
+        );
+        assert_eq!(coloured.lines().count(), 4);
+    }
+
+    #[test]
+    fn the_exit_code_says_what_is_wrong() {
+        let check = |verdicts: &[Verdict], expected: Option<ExitCode>| {
+            let findings = verdicts.iter().map(|verdict| finding(*verdict, "")).collect();
+            let found = verdict(&Report { findings }).err().map(|failure| failure.code);
+            assert_eq!(found, expected, "{verdicts:?}");
+        };
+        check(&[], None);
+        check(&[Verdict::Ok, Verdict::Warning], None);
+        check(&[Verdict::Ok, Verdict::Damaged], Some(ExitCode::Store));
+        check(&[Verdict::Failed, Verdict::Damaged], Some(ExitCode::Missing));
+    }
+
     #[test]
     fn registries_are_hosts() {
         for (text, expected) in [

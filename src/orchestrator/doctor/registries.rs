@@ -128,10 +128,14 @@ pub(super) fn judge(fact: &Fact, mirrors: &[Mirror]) -> Vec<Finding> {
 
 fn of_greeting(fact: &Fact, is_mirrored: bool) -> Finding {
     let registry = &fact.registry;
+    let wrong = |text: String| match fact.is_needed {
+        true => Finding::failed(Area::Registry, registry, text),
+        false => Finding::warning(Area::Registry, registry, text),
+    };
     let shown = match &fact.credentials {
         Ok(shown) => shown.as_ref(),
         Err(reason) => {
-            let finding = Finding::failed(Area::Registry, registry, reason);
+            let finding = wrong(reason.clone());
             return finding.with_hint(format!(
                 "log in with `docker login {registry}`, or give --registry-creds"
             ));
@@ -157,14 +161,8 @@ fn of_greeting(fact: &Fact, is_mirrored: bool) -> Finding {
         return match is_anonymous {
             // Some let nobody in at their door and give everybody what is public: the images below tell.
             true if !fact.images.is_empty() => Finding::ok(Area::Registry, registry, format!("answers; {known}")),
-            true => denied(
-                Finding::failed(Area::Registry, registry, "wants credentials, and there are none"),
-                fact,
-            ),
-            false => denied(
-                Finding::failed(Area::Registry, registry, format!("refuses {known}")),
-                fact,
-            ),
+            true => denied(wrong("wants credentials, and there are none".to_owned()), fact),
+            false => denied(wrong(format!("refuses {known}")), fact),
         };
     }
     let is_read_only = fact.images.iter().all(|image| !image.want.is_pushed);

@@ -18,6 +18,8 @@ use std::time::Duration;
 const DIRECTORY: &str = "releases";
 /// The version of what is written here; raised when an older lkpkg would misread it.
 const VERSION: u32 = 1;
+/// Digits of the hash in a journal's name: no two sets of packages of one cache meet by chance.
+const HASH_DIGITS: usize = 12;
 /// How long is waited before anybody is told: what others do takes less, mostly.
 const SILENT_WAIT: Duration = Duration::from_millis(500);
 
@@ -69,7 +71,25 @@ impl Record {
 fn path(store: &Path, tag: &str, names: &BTreeSet<String>) -> PathBuf {
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let hash = Digest::of(all.join("\n").as_bytes());
-    store.join(DIRECTORY).join(format!("{tag}-{}.json", hash.short()))
+    let hash = &hash.hex()[..HASH_DIGITS];
+    store.join(DIRECTORY).join(format!("{tag}-{hash}.json"))
+}
+
+/// Journals of the same tag and other packages, sorted.
+pub(super) fn others(store: &Path, tag: &str, names: &BTreeSet<String>) -> Vec<PathBuf> {
+    let own = path(store, tag, names);
+    let is_hash = |text: &str| text.len() == HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_other = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let hash = name
+            .strip_prefix(tag)
+            .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".json"));
+        *path != own && hash.is_some_and(is_hash)
+    };
+    let entries = std::fs::read_dir(store.join(DIRECTORY)).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_other).collect();
+    paths.sort();
+    paths
 }
 
 /// The journal of a release, if there is one.
@@ -277,6 +297,16 @@ mod tests {
         let known = of("v1", &["r/a:1", "r/b:1"]);
         assert_eq!(known, of("v1", &["r/b:1", "r/a:1"]));
         assert_eq!(known, Path::new("/s/releases/v1-ff41edc30d32.json"));
+        let store = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(store.path().join(DIRECTORY)).expect("a directory");
+        let all = names(&["r/a:1"]);
+        for (tag, name) in [("v1", "r/a:1"), ("v1", "r/b:1"), ("v1-rc", "r/b:1"), ("v2", "r/b:1")] {
+            let path = path(store.path(), tag, &names(&[name]));
+            std::fs::write(path.with_extension("lock"), "").expect("a file");
+            std::fs::write(path, "").expect("a file");
+        }
+        let expected = [path(store.path(), "v1", &names(&["r/b:1"]))];
+        assert_eq!(others(store.path(), "v1", &all), expected);
         for other in [
             of("v1", &["r/a:1"]),
             of("v1", &["r/a:1", "r/b:2"]),

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::registry::daemon::{Bed, PASSWORD, USER};
-use crate::servers::{SmallDisk, server};
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use crate::servers::{SmallDisk, server, until};
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
+use lkpkg::builder::{self, BuilderConfig, Local, Where};
+use lkpkg::event::{CancellationToken, Events};
 use lkpkg::fsx::FileLock;
 use lkpkg::oci::Platform;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -421,6 +424,57 @@ async fn builders_are_looked_at_and_not_started() {
     says(&run, "builder local", &["ok ", &format!("{buildkitd} will be started")]);
     run.done();
     assert!(!machine.workshop.cache().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builders_that_run_are_asked() {
+    let Some(docker) = server("LKPKG_TEST_DOCKER") else {
+        return;
+    };
+    let Some(buildkitd) = server("LKPKG_BUILDKITD") else {
+        return;
+    };
+    let mut machine = Machine::new();
+    let name = format!("lkpkg-it-doctor-runs-{}", std::process::id());
+    let config = BuilderConfig {
+        name: name.clone(),
+        ..BuilderConfig::default()
+    };
+    let (events, cancel) = (Events::silent(), CancellationToken::new());
+    let place = Where::DockerContainer { docker: docker.clone() };
+    drop(builder::endpoint(&place, &config, &events, &cancel).await.unwrap());
+    machine.variables.push(("DOCKER_HOST", docker.clone()));
+    let run = machine.doctor(&["--builder-name", &name]);
+    let other = machine.doctor(&["--builder-name", &name, "--builder-image", "moby/buildkit:other"]);
+    let client = Docker::connect_with_unix(&docker, 60, API_DEFAULT_VERSION).unwrap();
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    client.remove_container(&name, Some(options)).await.unwrap();
+    let volume = format!("{name}-state");
+    client
+        .remove_volume(&volume, None::<RemoveVolumeOptions>)
+        .await
+        .unwrap();
+    let about = format!("builder docker-container at {docker}");
+    says(&run, &about, &["ok ", "BuildKit v0.26.3 answers; Docker is "]);
+    says(&run, "platform ", &["ok ", "native on docker-container"]);
+    run.done();
+    let replaced = format!("the container {name} will be replaced: it runs the image moby/buildkit:v0.26.3");
+    says(&other, &about, &["ok ", &replaced]);
+
+    let state = machine.workshop.cache().join("buildkitd");
+    let local = Local::new(env!("CARGO_BIN_EXE_lkpkg"), &state);
+    let local = local.with_programs(Some(Path::new(&buildkitd)), std::ffi::OsStr::new("/usr/bin:/bin"));
+    let held = builder::endpoint(&Where::Local(local), &BuilderConfig::default(), &events, &cancel).await;
+    machine.variables.push(("LKPKG_BUILDKITD", buildkitd));
+    let run = machine.doctor(&["--builders", "local"]);
+    drop(held.unwrap());
+    let pid = fs::read_to_string(state.join("buildkitd.pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    until("buildkitd has ended", || !state.join("buildkitd.pid").exists());
+    says(&run, "builder local", &["ok ", "BuildKit v0.26.3 answers"]);
+    says(&run, "platform ", &["ok ", "native on local"]);
+    run.done();
 }
 
 #[test]

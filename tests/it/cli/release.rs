@@ -396,8 +396,9 @@ async fn in_the_middle() -> Option<(Yard, Running, Vec<Descriptor>)> {
     }
     yard.gate.hold(2, is_releasing);
     let running = Running::start(&mut yard.workshop.command(&[&["release", "v1"], &EIGHT[..]].concat()));
-    yard.gate.until_held();
     until("two packages are noted", || yard.noted() == 2);
+    // As many as are released at the same time.
+    yard.gate.until_held(4);
     Some((yard, running, roots))
 }
 
@@ -500,7 +501,7 @@ async fn a_tag_that_somebody_takes_meanwhile_stops_it() {
         line.starts_with("GET ") && line.contains("/test/b/manifests/v1 ")
     });
     let running = Running::start(&mut yard.workshop.command(&["release", "v1", "a", "b"]));
-    yard.gate.until_held();
+    yard.gate.until_held(1);
     let theirs = yard.push_as("b", "another", "v1", &BOTH).await;
     yard.gate.open();
     let (run, _) = running.end();
@@ -559,6 +560,25 @@ async fn a_journal_that_makes_no_sense_is_not_passed_over() {
     fs::write(&path, changed.join("\n")).unwrap();
     yard.release(&EIGHT)
         .failed(1, &[&lost, "with which the release began", "remove the journal"]);
+    // Another release of the same name is no way around it.
+    let other = yard.release(&["--check", "a"]);
+    let warning = "v1 was begun with other packages and not finished; remove ";
+    assert!(other.stderr.contains(warning), "{}", other.stderr);
     fs::remove_file(&path).unwrap();
-    yard.release(&EIGHT).done();
+    let run = yard.release(&EIGHT);
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    run.done();
+}
+
+#[test]
+fn a_registry_that_cannot_be_reached_is_something_missing() {
+    let workshop = Workshop::new();
+    for name in ["a", "b"] {
+        let build_yml = format!("org: 127.0.0.1:1/test\nimage: {name}\n");
+        workshop.write(&format!("{name}/build.yml"), &build_yml);
+        workshop.write(&format!("{name}/Dockerfile"), "FROM scratch\n");
+    }
+    workshop.commit();
+    let words = ["2 of 2 packages are not ready", "test/a:", "test/b:", "cannot reach"];
+    workshop.run(&["release", "v1", "a", "b"]).failed(3, &words);
 }

@@ -100,6 +100,15 @@ fn what_a_registry_says_at_its_door() {
         ..fact(Err(unreachable()), None)
     };
     check(&unneeded, &[(Verdict::Warning, "connection refused", "")]);
+    // A build that only looks there goes on without an answer.
+    let refused = Fact {
+        is_needed: false,
+        ..fact(Err(denied_by(false)), Some("me"))
+    };
+    check(
+        &refused,
+        &[(Verdict::Warning, "refuses the password of me", "docker login r")],
+    );
     let helperless = Fact {
         credentials: Err("cannot run docker-credential-x".into()),
         ..fact(Ok(greeting(false)), None)
