@@ -16,14 +16,16 @@ mod docker;
 mod endpoint;
 mod error;
 pub mod local;
+mod look;
 
 pub use address::Address;
 pub use choose::choose;
 pub use configuration::Registries;
-pub use docker::{DockerImages, docker_answers};
+pub use docker::{DockerImages, docker_answers, docker_version};
 pub use endpoint::Endpoint;
 pub use error::{BuilderError, Kind};
 pub use local::Local;
+pub use look::{Standing, look};
 
 use crate::event::{CancellationToken, Events};
 use crate::oci::credentials::CredentialSource;

@@ -87,6 +87,8 @@ pub enum Verb {
     /// Look after the local cache
     #[command(subcommand, arg_required_else_help = true)]
     Cache(CacheVerb),
+    /// Look before a long run whether everything that it needs is there, and say what to do about what is not
+    Doctor(Box<DoctorArgs>),
     /// Write a completion script for a shell to standard output
     Completions {
         /// The shell
@@ -134,6 +136,8 @@ pub enum PackageVerb {
     ShowTag(ShowTagArgs),
     /// Show what a build would do, and why
     Plan(PlanArgs),
+    /// Give packages that are in their registries the tag of a release: all of them, or none
+    Release(Box<ReleaseArgs>),
 }
 
 /// Flags that describe packages and their tags.
@@ -363,6 +367,69 @@ pub struct PlanArgs {
     /// Which platforms.
     #[command(flatten)]
     pub selection: SelectionArgs,
+}
+
+/// `lkpkg release`
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The tag
+    #[arg(value_name = "TAG")]
+    pub release: String,
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// Only say of each package whether it can be released
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub check: bool,
+    /// Also give each platform a tag of its own, TAG-ARCH; --manifest=false turns that off
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub manifest: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArgs,
+}
+
+/// `lkpkg doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Package directories: what they build on, read and are pushed to is looked at
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// A registry to look at as well. May be repeated [default, without DIR: all for which Docker's configuration has credentials]
+    #[arg(long, value_name = "REGISTRY")]
+    pub registry: Vec<String>,
+    /// Also look whether the packages may be pushed; what is begun for that in a registry is cancelled
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub push: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArgs,
+    /// Where.
+    #[command(flatten)]
+    pub builder: BuilderArgs,
+}
+
+/// Flags that choose platforms, for verbs that build nothing.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlatformArgs {
+    /// Platforms that have to be there, for example linux/amd64,linux/arm64 [default: build.yml's]
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub platforms: Vec<String>,
+    /// Platforms to leave out, even where build.yml names them
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub skip_platforms: Vec<String>,
 }
 
 /// `lkpkg cache VERB`

@@ -61,6 +61,11 @@ pub fn all() -> impl Iterator<Item = &'static Variable> {
 /// Proxy variables, each known in capitals and in small letters (BuildKit's predefined build args).
 pub const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
+/// Where programs are looked for.
+pub fn search_path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
 /// The value of a variable; an empty one counts as absent.
 pub fn value(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

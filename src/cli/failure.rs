@@ -127,7 +127,16 @@ impl From<OrchestratorError> for Failure {
                 *source,
             ),
             OrchestratorError::Store(error) => error.into(),
+            OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
+            OrchestratorError::Dirty(_) => Self::usage(error.to_string()).with_hint(DIRTY),
+            OrchestratorError::Journal(_) => Self::new(ExitCode::Store, error.to_string()).with_hint(JOURNAL),
+            OrchestratorError::Release {
+                doing,
+                released,
+                all,
+                source,
+            } => stopped_release(&doing, released, all, *source),
             OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
             OrchestratorError::Ask { ref source, .. } | OrchestratorError::Push { ref source, .. } => {
                 let failure = Self::new(exit_code(source.exit_code()), error.to_string());
@@ -149,6 +158,20 @@ impl From<OrchestratorError> for Failure {
 
 /// What to do about an image that lkpkg cannot get itself.
 const IMPORT: &str = "put it into the cache with `lkpkg cache import FILE`; its digest has to be the one in build.yml";
+
+/// What to do about packages that are not committed.
+const DIRTY: &str = "commit what has changed, build and push it, and release then";
+
+/// What to do about a journal that makes no sense.
+const JOURNAL: &str = "remove it to begin the release anew, with what the packages' tags stand for now";
+
+/// A release that stopped half-way, with how far it is.
+fn stopped_release(doing: &str, released: usize, all: usize, source: OrchestratorError) -> Failure {
+    let mut failure = Failure::from(source);
+    failure.message = format!("{doing}: {}", failure.message);
+    failure.hint = format!("{released} of {all} are released; the same command goes on where it stopped");
+    failure
+}
 
 /// What to do about a bug.
 const REPORT: &str = "this is a bug in lkpkg; please report it with the command that showed it";

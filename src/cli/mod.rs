@@ -48,6 +48,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Package(verb) => package(verb, cli),
         Verb::Pkg(pkg) => package(&pkg.verb, cli),
         Verb::Cache(verb) => cmd::cache::run(verb, global),
+        Verb::Doctor(args) => cmd::doctor::run(args, global),
         Verb::Completions { shell } => cmd::completions::run(*shell),
         Verb::Version { format } => cmd::version::run(*format),
         Verb::Reference => cmd::reference::run(),
@@ -67,5 +68,6 @@ fn package(verb: &PackageVerb, cli: &Cli) -> Result<(), Failure> {
         PackageVerb::RemoteTag(args) => cmd::remote_tag::run(args, &cli.global),
         PackageVerb::ShowTag(args) => cmd::show_tag::run(args),
         PackageVerb::Plan(args) => cmd::plan::run(args, &cli.global),
+        PackageVerb::Release(args) => cmd::release::run(args, &cli.global),
     }
 }

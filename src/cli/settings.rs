@@ -1,6 +1,6 @@
 //! Flags > environment > defaults, resolved once into the plain values that the library takes.
 
-use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Progress, SelectionArgs};
+use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, PlatformArgs, Progress, SelectionArgs};
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
 use super::{output, render};
@@ -115,6 +115,15 @@ pub fn wish(selection: &SelectionArgs) -> Result<Wish, Failure> {
     })
 }
 
+/// The same for verbs that build nothing.
+pub fn platform_wish(platforms: &PlatformArgs) -> Result<Wish, Failure> {
+    wish(&SelectionArgs {
+        platforms: platforms.platforms.clone(),
+        skip_platforms: platforms.skip_platforms.clone(),
+        ..SelectionArgs::default()
+    })
+}
+
 /// [`wish`] with what becomes of the packages in registries.
 pub fn build_wish(args: &BuildArgs) -> Result<Wish, Failure> {
     let publish = &args.publish;
@@ -198,6 +207,11 @@ pub fn use_colour() -> bool {
     std::io::stderr().is_terminal() && env::value(env::NO_COLOR).is_none()
 }
 
+/// Whether standard output may be coloured.
+pub fn use_colour_in_data() -> bool {
+    std::io::stdout().is_terminal() && env::value(env::NO_COLOR).is_none()
+}
+
 /// Number of packages built at once when `--jobs` does not say: BuildKit spreads the work of each over its cores, and
 /// waits for registries and disks in between, so that a few more packages than cores keep it busy.
 pub fn jobs(how: &HowArgs) -> usize {
@@ -231,16 +245,20 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
 
 /// The client of registries. Sets up TLS, so it is made only when there is something to ask.
 pub fn registry(global: &GlobalArgs, jobs: Option<u16>) -> Result<Registry, Failure> {
+    Ok(Registry::new(registry_settings(global, jobs)?)?)
+}
+
+/// How registries are reached.
+pub fn registry_settings(global: &GlobalArgs, jobs: Option<u16>) -> Result<RegistrySettings, Failure> {
     let home = env::value(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".config/docker/certs.d"));
-    let registry = Registry::new(RegistrySettings {
+    Ok(RegistrySettings {
         credentials: Arc::new(credentials(global)?),
         mirrors: mirrors(global)?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
         jobs: jobs.map_or(registry::JOBS, usize::from),
-    })?;
-    Ok(registry)
+    })
 }
 
 /// Where images are pulled from.
@@ -269,7 +287,7 @@ fn registries(global: &GlobalArgs) -> Result<Registries, Failure> {
 }
 
 /// Where platforms are built.
-fn builders(
+pub fn builders(
     args: &BuilderArgs,
     cache: &Path,
     credentials: &CredentialSource,
@@ -307,8 +325,7 @@ fn local_builder(cache: &Path) -> Result<Local, Failure> {
     let program = std::env::current_exe().map_err(failed)?;
     let cache = std::path::absolute(cache).map_err(failed)?;
     let given = env::value(env::BUILDKITD).map(PathBuf::from);
-    let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &search_path);
+    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &env::search_path());
     local.certificates = std::env::var_os(env::CERTIFICATES);
     Ok(local)
 }

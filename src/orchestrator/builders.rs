@@ -74,6 +74,16 @@ impl Builders {
         Ok(connected)
     }
 
+    /// Where each of the platforms would be built. Nothing is started or created.
+    pub(super) async fn places(&self, platforms: &[Platform]) -> Vec<Result<Where, BuilderError>> {
+        let mut known = self.known.lock().await;
+        let facts = self.facts(platforms, &mut known).await;
+        platforms
+            .iter()
+            .map(|platform| builder::choose(&facts, platform))
+            .collect()
+    }
+
     /// The Docker daemon is asked at most once, and not at all where its answer would not matter.
     async fn facts(&self, platforms: &[Platform], known: &mut Known) -> Facts {
         let settings = &self.settings;

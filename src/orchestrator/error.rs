@@ -5,7 +5,7 @@ use crate::builder::BuilderError;
 use crate::content::ContentError;
 use crate::fsx::FileError;
 use crate::identity::IdentityError;
-use crate::package::PackageError;
+use crate::package::{Diagnostic, PackageError};
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
@@ -40,6 +40,9 @@ pub enum OrchestratorError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Content could not be read or written.
     #[error(transparent)]
     Content(#[from] ContentError),
@@ -94,6 +97,24 @@ pub enum OrchestratorError {
     /// A file of the package directory could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Packages that differ from what is committed, so that nobody else can build them again.
+    #[error("dirty packages are not released: {}", .0.join(", "))]
+    Dirty(Vec<String>),
+    /// The journal of a release makes no sense.
+    #[error("{0}")]
+    Journal(Box<Diagnostic>),
+    /// A release that stopped half-way.
+    #[error("{doing}: {source}")]
+    Release {
+        /// What was being done.
+        doing: String,
+        /// How many packages are released.
+        released: usize,
+        /// Of how many.
+        all: usize,
+        /// Why it stopped.
+        source: Box<OrchestratorError>,
+    },
     /// Stopped by the user, or because something else failed.
     #[error("cancelled")]
     Cancelled,
@@ -106,6 +127,7 @@ impl OrchestratorError {
     /// Whether this only says that the work was stopped.
     pub fn is_cancelled(&self) -> bool {
         match self {
+            Self::Release { source, .. } => source.is_cancelled(),
             Self::Build { source, .. } => matches!(**source, BuildError::Cancelled),
             Self::Cancelled | Self::Builder(BuilderError::Cancelled) | Self::Store(StoreError::Cancelled) => true,
             _ => false,

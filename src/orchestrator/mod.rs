@@ -6,10 +6,12 @@
 //! brings an image of the store to a registry.
 
 mod ask;
+mod blocking;
 mod build;
 mod builders;
 mod depends;
 mod docker;
+pub mod doctor;
 mod error;
 mod labels;
 mod precache;
@@ -17,9 +19,11 @@ mod prepare;
 mod publish;
 mod published;
 mod pull;
+pub mod release;
 mod solve;
 mod tags;
 mod transfer;
+mod wanted;
 
 pub use ask::Answers;
 pub use build::{BuildOptions, PublishOptions, build};

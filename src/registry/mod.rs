@@ -12,6 +12,7 @@ mod error;
 mod manifest;
 mod mirrors;
 mod places;
+mod probe;
 mod push;
 mod referrers;
 mod repository;
@@ -25,9 +26,11 @@ mod tests;
 mod upload;
 
 pub use error::RegistryError;
-pub use mirrors::{MirrorError, Mirrors};
+pub use mirrors::{ALL_REGISTRIES, MirrorError, Mirrors};
+pub use probe::Greeting;
 pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};
 pub use repository::Repository;
+pub use tags::Extension;
 
 use crate::oci::Reference;
 use crate::oci::credentials::CredentialSource;

@@ -24,6 +24,8 @@ const API_VERSION: &str = "docker-distribution-api-version";
 /// What a request wants to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access<'a> {
+    /// To be let in, without asking for any repository.
+    Enter,
     /// To read; a mirror may answer.
     Pull,
     /// To write, and to read in order to write: only the registry itself knows what it has.
@@ -75,6 +77,7 @@ impl<'a> Ask<'a> {
     fn scope(&self) -> String {
         let own = self.repository;
         match self.access {
+            Access::Enter => String::new(),
             Access::Pull => format!("repository:{own}:pull"),
             Access::Push => format!("repository:{own}:pull,push"),
             Access::Mount(other) => format!("repository:{own}:pull,push repository:{other}:pull"),
@@ -255,8 +258,16 @@ impl Registry {
     }
 
     /// One try at one base address. A mirror is told for whom it stands in (`ns`, as containerd does).
-    async fn once(&self, ask: &Ask<'_>, base: &str, stands_for: Option<&str>) -> Result<Option<Response>, Failed> {
-        let mut url = address(&format!("{base}/v2/{}/{}", ask.repository, ask.path))?;
+    pub(super) async fn once(
+        &self,
+        ask: &Ask<'_>,
+        base: &str,
+        stands_for: Option<&str>,
+    ) -> Result<Option<Response>, Failed> {
+        let mut url = address(&match ask.access {
+            Access::Enter => format!("{base}/v2/"),
+            _ => format!("{base}/v2/{}/{}", ask.repository, ask.path),
+        })?;
         let own = url.origin();
         if let Some(at) = &ask.at {
             url = at.clone();

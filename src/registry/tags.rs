@@ -129,7 +129,7 @@ impl Repository {
 
 /// Whether a tag may be moved that never changes an image that it has, but may gain some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extension {
+pub enum Extension {
     /// It has everything already.
     Right,
     /// It has nothing else than what it is to get.
@@ -140,7 +140,7 @@ pub(super) enum Extension {
 
 impl Extension {
     /// For a tag that has `existing`, and is to stand for `root`, which is `ours` as an index.
-    pub(super) fn of(existing: &Index, root: &Descriptor, ours: &Index) -> Self {
+    pub fn of(existing: &Index, root: &Descriptor, ours: &Index) -> Self {
         let digests = |index: &Index| -> BTreeSet<Digest> {
             let entries = index.manifests.iter();
             entries.map(|entry| entry.digest.clone()).collect()

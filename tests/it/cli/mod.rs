@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod builders;
+mod doctor;
 mod flags;
 mod help;
 mod how;
@@ -11,6 +12,7 @@ mod order;
 mod output;
 mod publish;
 mod pull;
+mod release;
 mod signals;
 
 use crate::program::{Run, Running, Workshop, digest, unique};

@@ -7,7 +7,7 @@ use lkpkg::oci::{Descriptor, Digest, Index, Platform, media_type};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -86,6 +86,11 @@ impl Bed {
         (bed.root, bed.layer) = fill(plain.host()).await;
         bed.plain = Some(plain);
         Some(bed)
+    }
+
+    /// Where everything is; `storage` is the registries'.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn plain(&self) -> &str {

@@ -1,0 +1,36 @@
+//! What is at a place, and what [`super::endpoint`] would do about it: [`look`]. Creates, starts and changes nothing.
+
+use super::{BuilderConfig, BuilderError, Where, dial, docker, local};
+use crate::oci::Platform;
+
+/// What is at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A BuildKit answers.
+    Running {
+        /// Its version, `v0.26.3`.
+        version: String,
+        /// Platforms that its workers say they can build, their own first.
+        platforms: Vec<Platform>,
+    },
+    /// None yet; the next build sees to it. What it will do, as the end of a sentence.
+    Coming(String),
+}
+
+/// Looks at a place. An error is what a build would end with.
+pub async fn look(place: &Where, config: &BuilderConfig) -> Result<Standing, BuilderError> {
+    match place {
+        Where::Address(address) => Ok(dial::address(address).await?.into()),
+        Where::DockerContainer { docker } => docker::look(docker, config).await,
+        Where::Local(local) => local::look(local, config).await,
+    }
+}
+
+impl From<super::Endpoint> for Standing {
+    fn from(endpoint: super::Endpoint) -> Self {
+        Self::Running {
+            version: endpoint.version,
+            platforms: endpoint.platforms,
+        }
+    }
+}
