@@ -149,6 +149,21 @@ impl Bed {
         Some((daemon, authority.certificate))
     }
 
+    /// With TLS, but sending whoever reads or writes a blob to `address`; and the file of the authority.
+    pub async fn with_tls_that_leads_to(&self, address: &str) -> Option<(Daemon, PathBuf)> {
+        let (mut settings, authority) = self.tls_settings()?;
+        settings["http"]["host"] = json!(address);
+        settings["middleware"] = json!({"storage": [{"name": "redirect", "options": {"baseurl": address}}]});
+        let daemon = self.daemon("leads-away", settings, None).await;
+        Some((daemon, authority.certificate))
+    }
+
+    /// Where the registries keep a blob, a manifest or an index.
+    pub fn blob_file(&self, digest: &Digest) -> PathBuf {
+        let blobs = self.directory.path().join("storage/docker/registry/v2/blobs/sha256");
+        blobs.join(&digest.hex()[..2]).join(digest.hex()).join("data")
+    }
+
     fn tls_settings(&self) -> Option<(Value, Pair)> {
         program("openssl")?;
         let authority = self.certificates().authority("authority");

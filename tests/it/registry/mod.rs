@@ -6,6 +6,7 @@ mod certificates;
 mod clients;
 mod credentials;
 pub mod daemon;
+mod faults;
 mod images;
 mod push;
 mod requests;
