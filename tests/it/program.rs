@@ -212,6 +212,22 @@ impl Workshop {
     }
 }
 
+/// Writes a program that can be run at once. Another process does it: a file that this one has open for writing, or a
+/// child that it forks at the same time, cannot be run.
+pub fn write_program(path: &Path, text: &str) {
+    use std::io::Write as _;
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut stdin = shell.stdin.take().expect("its input");
+    stdin.write_all(text.as_bytes()).expect("takes it");
+    drop(stdin);
+    assert!(shell.wait().expect("ends").success());
+}
+
 /// The digest in a line `name@digest`.
 #[track_caller]
 pub fn digest(line: &str) -> String {

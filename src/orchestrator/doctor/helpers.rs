@@ -119,7 +119,6 @@ fn of_helper(fact: &Fact) -> Finding {
 mod tests {
     use super::super::Verdict;
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     /// A helper of its own kind answers, whatever it is.
     #[tokio::test]
@@ -127,9 +126,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let script = |name: &str, text: &str| {
             let path = directory.path().join(format!("docker-credential-{name}"));
-            // Written under another name first: a program that is open for writing cannot be run.
-            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a program");
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+            crate::fsx::write_program(&path, &format!("#!/bin/sh\n{text}\n"));
         };
         script("lists", "[ $1 = list ] && echo '{\"r\":\"me\"}'");
         script("gets", "[ $1 = get ] && grep -qx r && echo '{\"Secret\":\"s3cret\"}'");

@@ -12,7 +12,6 @@ use lkpkg::oci::Platform;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -122,8 +121,7 @@ async fn credentials_are_tried_and_their_place_is_told() {
     let script = format!(
         "#!/bin/sh\ncase $1 in list) echo '{{}}' ;; get) echo '{{\"ServerURL\":\"{host}\",\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}' ;; esac\n"
     );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    crate::program::write_program(&program, &script);
     fs::write(&file, format!(r#"{{"credHelpers":{{"{host}":"test"}}}}"#)).unwrap();
     let run = machine.doctor(&[]);
     says(
@@ -283,7 +281,7 @@ async fn certificates_are_read_and_believed() {
     let run = machine.doctor(&["--registry", registry.host(), "--cert-file", file]);
     says(&run, &about, &["ok ", "answers with TLS"]);
     // It holds for thirty days when it is made.
-    says(&run, &format!("certificate {file}"), &["CN=test ends on 20"]);
+    says(&run, &format!("certificate {file}"), &["CN=authority ends on 20"]);
     run.done();
     let ended = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/orchestrator/doctor/ended.pem");
     let ended = ended.to_str().unwrap();

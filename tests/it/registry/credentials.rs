@@ -191,9 +191,7 @@ async fn with_helpers(directory: &Path) {
         hosts[0], hosts[1]
     );
     let program = directory.join("docker-credential-fake");
-    std::fs::write(&program, helper).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&program, mode).unwrap();
+    crate::program::write_program(&program, &helper);
     let stores = json!({"credsStore": "fake"});
     let helpers = json!({"credHelpers": {hosts[0]: "fake", hosts[1]: "fake"}, "credsStore": "not-there"});
     for (kind, configuration) in [("store", stores), ("helpers", helpers)] {

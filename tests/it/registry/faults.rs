@@ -8,7 +8,7 @@ use super::{PASSWORD, settings};
 use lkpkg::content::{Document, pull, read_document, validate};
 use lkpkg::event::CancellationToken;
 use lkpkg::oci::credentials::Credentials;
-use lkpkg::oci::merge::for_platform;
+use lkpkg::oci::merge::for_platforms;
 use lkpkg::oci::{Digest, Index, Platform};
 use lkpkg::registry::{Existing, Registry, RegistrySettings};
 use lkpkg::store::Store;
@@ -159,7 +159,7 @@ async fn two_platforms_that_are_pushed_at_once_are_both_there_each_time() {
     let (_, whole) = image(&store, "raced", &["amd64", "arm64"]).await;
     let mut parts = Vec::new();
     for architecture in ["amd64", "arm64"] {
-        let part = for_platform(&whole, &Platform::linux(architecture));
+        let part = for_platforms(&whole, &[Platform::linux(architecture)]);
         // With its attestation only.
         let own = |entry: &&lkpkg::oci::Descriptor| match entry.attests() {
             Some(subject) => part
