@@ -92,15 +92,19 @@ async fn what_passes_is_waited_for() {
     let digest = Digest::of(&bytes);
     let server = Server::start(move |_, number| match number {
         0 => Reply::status(429).header("Retry-After: 1"),
-        1 => Reply::status(500),
-        2 => Reply::reset(),
+        // By the registry's clock, in one second.
+        1 => Reply::status(429)
+            .header("Retry-After: Sun, 06 Nov 1994 08:49:38 GMT")
+            .header("Date: Sun, 06 Nov 1994 08:49:37 GMT"),
+        2 => Reply::status(500),
+        3 => Reply::reset(),
         _ => Reply::ok(&bytes),
     })
     .await;
     let began = Instant::now();
     assert_eq!(read(&repository(server.host(), &[]), &digest).await, Ok(content()));
-    assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!(server.requests().len(), 4);
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]

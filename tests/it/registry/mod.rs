@@ -1,5 +1,5 @@
-//! A real docker-registry: open, with passwords, with tokens, with TLS of an own authority. Reading from it here, writing
-//! to it in `push`.
+//! Real registries: docker-registry, open, with passwords, with tokens, with TLS of an own authority; and one by another
+//! hand. Reading here, writing in `push`, other clients in `clients`, what goes wrong in `faults`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod certificates;
