@@ -119,7 +119,7 @@ async fn credentials_are_tried_and_their_place_is_told() {
 
     let program = home.join("docker-credential-test");
     let script = format!(
-        "#!/bin/sh\ncase $1 in list) echo '{{}}' ;; get) echo '{{\"ServerURL\":\"{host}\",\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}' ;; esac\n"
+        "#!/bin/sh\ncase $1 in list) echo '{{}}' ;; get) cat >/dev/null; echo '{{\"ServerURL\":\"{host}\",\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}' ;; esac\n"
     );
     crate::program::write_program(&program, &script);
     fs::write(&file, format!(r#"{{"credHelpers":{{"{host}":"test"}}}}"#)).unwrap();
@@ -280,8 +280,7 @@ async fn certificates_are_read_and_believed() {
     let file = authority.to_str().unwrap();
     let run = machine.doctor(&["--registry", registry.host(), "--cert-file", file]);
     says(&run, &about, &["ok ", "answers with TLS"]);
-    // It holds for thirty days when it is made.
-    says(&run, &format!("certificate {file}"), &["CN=authority ends on 20"]);
+    says(&run, &format!("certificate {file}"), &[" ends on 20"]);
     run.done();
     let ended = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/orchestrator/doctor/ended.pem");
     let ended = ended.to_str().unwrap();
