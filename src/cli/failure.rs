@@ -129,7 +129,6 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
-            OrchestratorError::Dirty(_) => Self::usage(error.to_string()).with_hint(DIRTY),
             OrchestratorError::Journal(_) => Self::new(ExitCode::Store, error.to_string()).with_hint(JOURNAL),
             OrchestratorError::Release {
                 doing,
@@ -158,9 +157,6 @@ impl From<OrchestratorError> for Failure {
 
 /// What to do about an image that lkpkg cannot get itself.
 const IMPORT: &str = "put it into the cache with `lkpkg cache import FILE`; its digest has to be the one in build.yml";
-
-/// What to do about packages that are not committed.
-const DIRTY: &str = "commit what has changed, build and push it, and release then";
 
 /// What to do about a journal that makes no sense.
 const JOURNAL: &str = "remove it to begin the release anew, with what the packages' tags stand for now";

@@ -97,9 +97,6 @@ pub enum OrchestratorError {
     /// A file of the package directory could not be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Packages that differ from what is committed, so that nobody else can build them again.
-    #[error("dirty packages are not released: {}", .0.join(", "))]
-    Dirty(Vec<String>),
     /// The journal of a release makes no sense.
     #[error("{0}")]
     Journal(Box<Diagnostic>),

@@ -113,7 +113,7 @@ pub fn read(request: &Request, wish: &Wish, tag: &str, has_arch_tags: bool) -> R
     let dirty = packages.iter().filter(|one| one.identity.is_dirty);
     let dirty: Vec<String> = dirty.map(|one| one.identity.tag.clone()).collect();
     if !dirty.is_empty() {
-        return Err(OrchestratorError::Dirty(dirty));
+        return Err(PlanError::Dirty(dirty).into());
     }
     Ok(Release {
         tag: tag.to_owned(),

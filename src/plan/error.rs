@@ -8,8 +8,8 @@ pub enum PlanError {
     /// Two flags that say opposite things.
     #[error("{0} and {1} cannot be used together")]
     Conflict(&'static str, &'static str),
-    /// Packages with changes that are not committed cannot be pushed: their tags would say nothing that others can check.
-    #[error("cannot push what differs from what is committed: {}", .0.join(", "))]
+    /// Packages with changes that are not committed cannot be published: their tags would say nothing that others can check.
+    #[error("cannot publish what differs from what is committed: {}", .0.join(", "))]
     Dirty(Vec<String>),
     /// A release that cannot be a tag.
     #[error("{0:?} cannot be the tag of a release: {1}")]

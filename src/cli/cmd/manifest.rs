@@ -5,6 +5,7 @@ use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::{output, runtime, settings, work};
 use crate::identity::Identity;
 use crate::orchestrator;
+use crate::plan::PlanError;
 use std::fmt::Write as _;
 
 /// Runs the verb.
@@ -14,9 +15,10 @@ pub fn run(args: &IndexArgs, global: &GlobalArgs) -> Result<(), Failure> {
         .into_iter()
         .map(|(_, identity)| identity)
         .collect();
-    if let Some(dirty) = identities.iter().find(|identity| identity.is_dirty) {
-        let message = format!("{} differs from what is committed, and was never pushed", dirty.tag);
-        return Err(Failure::usage(message).with_hint("commit the changes, or undo them: git status shows them"));
+    let dirty = identities.iter().filter(|identity| identity.is_dirty);
+    let dirty: Vec<String> = dirty.map(|identity| identity.tag.clone()).collect();
+    if !dirty.is_empty() {
+        return Err(PlanError::Dirty(dirty).into());
     }
     let releases: Vec<String> = Some(args.release.clone())
         .filter(|release| !release.is_empty())

@@ -283,7 +283,7 @@ async fn wrong_input_is_refused_before_anything_is_asked() {
     yard.workshop.write("b/Dockerfile", "FROM scratch\n");
     yard.gate.take_requests();
     yard.release(&["a", "b"])
-        .failed(2, &["dirty packages are not released", "test/b:", "-dirty-", "commit"]);
+        .failed(2, &["cannot publish what differs", "test/b:", "-dirty-", "commit"]);
     let run = |tag: &str| yard.workshop.run(&["release", tag, "a"]);
     run("no tag").failed(2, &["\"no tag\" cannot be the tag of a release"]);
     run(&"v".repeat(125)).failed(2, &["too long"]);

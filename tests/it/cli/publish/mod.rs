@@ -149,7 +149,7 @@ fn nothing_that_is_not_committed_is_pushed() {
     let refused = machine.push(&["p"]);
     refused.failed(
         2,
-        &["cannot push what differs from what is committed", "-dirty-", "hint"],
+        &["cannot publish what differs from what is committed", "-dirty-", "hint"],
     );
     assert_eq!(
         machine
