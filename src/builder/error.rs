@@ -71,6 +71,63 @@ pub enum BuilderError {
         /// What is wrong, and what is possible.
         reason: String,
     },
+    /// A Docker context that does not exist.
+    #[error("there is no Docker context {name:?}{named_by}; there are {}", .known.join(", "))]
+    UnknownContext {
+        /// What was given.
+        name: String,
+        /// Which variable or file names it, a subordinate clause; empty for a flag.
+        named_by: String,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// A file of Docker's that says what contexts there are cannot be used.
+    #[error("Docker's file {path} cannot be used: {reason}")]
+    BadContext {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A certificate or a key cannot be used.
+    #[error("the certificate or key {path} cannot be used: {reason}")]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("TLS cannot be set up on this machine: {reason}")]
+    Tls {
+        /// Why.
+        reason: String,
+    },
+    /// A Docker daemon whose own BuildKit cannot export images.
+    #[error(
+        "the BuildKit inside of the Docker daemon {daemon} cannot export images: the daemon has no containerd image store\n\
+         Turn it on with {{\"features\": {{\"containerd-snapshotter\": true}}}} in its daemon.json (mostly \
+         /etc/docker/daemon.json) and restart it; in Docker Desktop it is Settings, General, \"Use containerd for pulling \
+         and storing images\". Or build in a container there: name the context alone, without docker://."
+    )]
+    NoImageStore {
+        /// The daemon.
+        daemon: String,
+    },
+    /// A builder that would emulate the platform, which the user does not want.
+    #[error("no builder for {platform}: --strict-platform wants one that need not emulate it, and {}", .why.join("; "))]
+    Emulates {
+        /// Platform that should be built.
+        platform: String,
+        /// What each builder can.
+        why: Vec<String>,
+    },
+    /// No builder of a pool is left.
+    #[error("no builder of the pool is left: {}", .why.join("; "))]
+    NoneLeft {
+        /// What became of each.
+        why: Vec<String>,
+    },
     /// The builder's configuration cannot be read.
     #[error("the builder configuration {path} cannot be read: {source}")]
     BadConfig {
@@ -224,8 +281,14 @@ impl BuilderError {
             | Self::NotRoot { .. }
             | Self::NoDocker { .. }
             | Self::Unreachable { .. }
+            | Self::NoImageStore { .. }
+            | Self::Emulates { .. }
+            | Self::NoneLeft { .. }
             | Self::NoImage { .. } => Kind::Missing,
             Self::BadAddress { .. }
+            | Self::UnknownContext { .. }
+            | Self::BadContext { .. }
+            | Self::TlsFile { .. }
             | Self::BadConfig { .. }
             | Self::ConfigSyntax { .. }
             | Self::ConfigValue { .. }
@@ -234,7 +297,7 @@ impl BuilderError {
             Self::InUse { .. } | Self::BuildsGoOn { .. } | Self::BeingReplaced { .. } | Self::LockTimeout { .. } => {
                 Kind::Busy
             }
-            Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } => Kind::Failed,
+            Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } | Self::Tls { .. } => Kind::Failed,
             Self::Cancelled => Kind::Cancelled,
         }
     }

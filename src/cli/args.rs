@@ -202,7 +202,7 @@ pub struct SelectionArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Builder")]
 pub struct BuilderArgs {
-    /// Which builder builds which platform: linux/arm64=WHERE,… where WHERE is unix://SOCKET, docker-container or local
+    /// Which builder builds which platform: linux/arm64=WHERE,… where WHERE is a Docker context, or unix://, tcp://, ssh://, kube-pod://, docker://, docker-container or local. A platform given several times has a pool
     #[arg(long, value_name = "BUILDERS", default_value = "", hide_default_value = true)]
     pub builders: String,
     /// Name of the builder container
@@ -217,6 +217,12 @@ pub struct BuilderArgs {
     /// Replace the builder container, even if it is right
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub builder_restart: bool,
+    /// How long a builder on another machine may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::builder::DEFAULT_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub builder_timeout: u64,
+    /// Refuse builders that would have to emulate a platform
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub strict_platform: bool,
 }
 
 /// `lkpkg build`

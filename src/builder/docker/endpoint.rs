@@ -1,6 +1,7 @@
 //! The builder's container, brought to what is wanted: look, decide, act, until BuildKit in it answers.
 
 use super::super::configuration::{Configuration, Loaded, Reach};
+use super::super::context::Daemon;
 use super::super::decide::{Decision, Wanted, decide};
 use super::super::error::build;
 use super::super::{BuilderConfig, BuilderError, Endpoint};
@@ -19,7 +20,7 @@ const ROUNDS: usize = 20;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The BuildKit in the container that `config` describes.
-pub async fn endpoint(address: &str, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
+pub async fn endpoint(daemon: &Daemon, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
     // Read before anything is looked at: a new container must get it as well.
     let Loaded {
         configuration,
@@ -33,7 +34,7 @@ pub async fn endpoint(address: &str, config: &BuilderConfig, events: &Events) ->
         events.send(Event::Warning(text)).await;
     }
     let work = Work {
-        container: Container::new(connect(address).await?, &config.name),
+        container: Container::new(connect(daemon, config.timeout).await?, &config.name),
         config,
         configuration,
         events,

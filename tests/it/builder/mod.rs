@@ -4,9 +4,13 @@ mod address;
 mod configuration;
 mod contained;
 mod container;
+mod contexts;
 mod local;
+mod pool;
 mod processes;
 mod registry;
+mod remote;
+mod sshd;
 mod volumes;
 
 use crate::servers::server;
