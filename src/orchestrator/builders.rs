@@ -54,16 +54,9 @@ impl Builders {
         cancel: &CancellationToken,
     ) -> Result<Vec<(Endpoint, Vec<Platform>)>, BuilderError> {
         let mut known = self.known.lock().await;
-        let facts = self.facts(platforms, &mut known).await;
-        let mut groups: BTreeMap<Where, Vec<Platform>> = BTreeMap::new();
-        for platform in platforms {
-            groups
-                .entry(builder::choose(&facts, platform)?)
-                .or_default()
-                .push(platform.clone());
-        }
-        let mut connected = Vec::with_capacity(groups.len());
-        for (place, platforms) in groups {
+        let places = self.places(platforms, &mut known).await?;
+        let mut connected = Vec::with_capacity(places.len());
+        for (place, platforms) in places {
             let endpoint = match known.endpoints.get(&place) {
                 Some(endpoint) => endpoint.clone(),
                 None => builder::endpoint(&place, &self.settings.config, events, cancel).await?,
@@ -72,6 +65,43 @@ impl Builders {
             connected.push((endpoint, platforms));
         }
         Ok(connected)
+    }
+
+    /// The endpoints that build `platforms`, as they are: none is created or replaced. Where there is none yet, that is said.
+    pub async fn present(
+        &self,
+        platforms: &[Platform],
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Endpoint>, BuilderError> {
+        let config = BuilderConfig {
+            as_it_is: true,
+            ..self.settings.config.clone()
+        };
+        let places = self.places(platforms, &mut Known::default()).await?;
+        let mut connected = Vec::with_capacity(places.len());
+        for place in places.into_keys() {
+            match builder::endpoint(&place, &config, events, cancel).await {
+                Err(error @ BuilderError::NoneYet { .. }) => events.notice(error.to_string()).await,
+                endpoint => connected.push(endpoint?),
+            }
+        }
+        Ok(connected)
+    }
+
+    /// The platforms, by the place that builds them.
+    async fn places(
+        &self,
+        platforms: &[Platform],
+        known: &mut Known,
+    ) -> Result<BTreeMap<Where, Vec<Platform>>, BuilderError> {
+        let facts = self.facts(platforms, known).await;
+        let mut places: BTreeMap<Where, Vec<Platform>> = BTreeMap::new();
+        for platform in platforms {
+            let place = builder::choose(&facts, platform)?;
+            places.entry(place).or_default().push(platform.clone());
+        }
+        Ok(places)
     }
 
     /// The Docker daemon is asked at most once, and not at all where its answer would not matter.

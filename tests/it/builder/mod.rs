@@ -7,6 +7,7 @@ mod container;
 mod local;
 mod processes;
 mod registry;
+mod usage;
 mod volumes;
 
 use crate::servers::server;
