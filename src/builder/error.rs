@@ -248,6 +248,12 @@ pub enum BuilderError {
         /// How long we waited, in seconds.
         waited_s: u64,
     },
+    /// There is no builder to look after.
+    #[error("there is {what} yet; the first build makes one")]
+    NoneYet {
+        /// What there is not.
+        what: String,
+    },
     /// A request to the Docker daemon failed.
     #[error("{doing}: {source}")]
     Docker {
@@ -284,6 +290,7 @@ impl BuilderError {
             | Self::NoImageStore { .. }
             | Self::Emulates { .. }
             | Self::NoneLeft { .. }
+            | Self::NoneYet { .. }
             | Self::NoImage { .. } => Kind::Missing,
             Self::BadAddress { .. }
             | Self::UnknownContext { .. }

@@ -56,6 +56,8 @@ pub struct BuilderConfig {
     pub config: Option<PathBuf>,
     /// Replace the builder even when it is right. Its state is kept.
     pub restart: bool,
+    /// Take the builder as it is, and make none: for looking after it.
+    pub as_it_is: bool,
     /// What lkpkg was told about registries; the builder is told the same.
     pub registries: Registries,
     /// The home directory, for files that are named by `~/`.
@@ -75,6 +77,7 @@ impl Default for BuilderConfig {
             image: DEFAULT_IMAGE.into(),
             config: None,
             restart: false,
+            as_it_is: false,
             registries: Registries::default(),
             home: None,
             wait: DEFAULT_WAIT,

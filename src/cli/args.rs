@@ -1,5 +1,6 @@
 //! The command line as clap sees it. Names and meanings are linuxkit's where linuxkit has them.
 
+use super::builder_args::BuilderVerb;
 use super::environment as env;
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -124,6 +125,9 @@ pub enum PackageVerb {
     ShowTag(ShowTagArgs),
     /// Show what a build would do, and why
     Plan(PlanArgs),
+    /// Look after builders
+    #[command(subcommand, arg_required_else_help = true)]
+    Builder(BuilderVerb),
 }
 
 /// Flags that describe packages and their tags.

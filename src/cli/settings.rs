@@ -189,14 +189,15 @@ pub fn sbom(how: &HowArgs) -> Option<String> {
 
 /// Everything that a build needs to know besides the packages.
 pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
-    let cache = cache_directory(global)?;
     let credentials = credentials(&args.package)?;
+    let mut builders = builders(&args.builder, global)?;
+    builders.config.credentials = credentials.clone();
     Ok(BuildOptions {
         jobs: jobs(&args.how),
         sbom: sbom(&args.how),
         secrets: secrets(&args.how)?,
         ssh: ssh(&args.how)?,
-        builders: Arc::new(Builders::new(builders(&args.builder, &cache, &credentials, global)?)),
+        builders: Arc::new(Builders::new(builders)),
         credentials,
         ignore_cached: args.how.ignore_cached,
         remote: None,
@@ -238,19 +239,14 @@ fn registries(global: &GlobalArgs) -> Result<Registries, Failure> {
 }
 
 /// Where platforms are built.
-fn builders(
-    args: &BuilderArgs,
-    cache: &Path,
-    credentials: &CredentialSource,
-    global: &GlobalArgs,
-) -> Result<BuildersSettings, Failure> {
+pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSettings, Failure> {
     let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
     let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
     Ok(BuildersSettings {
         named: NamedBuilders::parse(&args.builders)?.over(environment),
         buildkit_host: env::value(env::BUILDKIT_HOST),
         docker: docker(),
-        local: local_builder(cache)?,
+        local: local_builder(&cache_directory(global)?)?,
         uid: rustix::process::geteuid().as_raw(),
         strict_platform: args.strict_platform,
         config: BuilderConfig {
@@ -258,11 +254,12 @@ fn builders(
             image: args.builder_image.clone(),
             config: args.builder_config.clone().filter(|path| !path.as_os_str().is_empty()),
             restart: args.builder_restart,
+            as_it_is: false,
             registries: registries(global)?,
             home: env::value(env::HOME).map(PathBuf::from),
             wait: Duration::from_secs(global.lock_timeout),
             timeout: Duration::from_secs(args.builder_timeout),
-            credentials: credentials.clone(),
+            credentials: dockers_credentials(),
         },
     })
 }

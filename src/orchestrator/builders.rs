@@ -6,11 +6,11 @@
 use crate::builder::choose::{Builders as Named, Facts};
 use crate::builder::pool::{self, Choice};
 use crate::builder::{self, BuilderConfig, BuilderError, Contexts, DockerSettings, Endpoint, Kind, Local, Where};
-use crate::event::{CancellationToken, Events};
+use crate::event::{CancellationToken, Event, Events};
 use crate::oci::Platform;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -179,6 +179,33 @@ impl Builders {
             State::Unasked | State::Ready(_) => None,
         });
         reasons.collect()
+    }
+
+    /// The endpoints that build `platforms`, as they are: none is created or replaced. Where there is none yet, that is said.
+    pub async fn present(
+        &self,
+        platforms: &[Platform],
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Endpoint>, BuilderError> {
+        let config = BuilderConfig {
+            as_it_is: true,
+            ..self.settings.config.clone()
+        };
+        let (mut asked, mut connected) = (BTreeSet::new(), Vec::new());
+        for group in self.groups(platforms).await? {
+            for place in group.places.iter().filter(|place| asked.insert((*place).clone())) {
+                match builder::endpoint(place, &config, events, cancel).await {
+                    Err(error @ BuilderError::NoneYet { .. }) => events.notice(error.to_string()).await,
+                    // The others of the pool are there all the same.
+                    Err(error) if group.is_pool() && error.kind() == Kind::Missing => {
+                        events.send(Event::Warning(error.to_string())).await;
+                    }
+                    endpoint => connected.push(endpoint?),
+                }
+            }
+        }
+        Ok(connected)
     }
 
     /// The Docker daemon is asked at most once, and not at all where its answer would not matter.

@@ -57,6 +57,7 @@ impl Work<'_> {
             image: self.config.image.clone(),
             config: self.configuration.as_ref().map(Configuration::label),
             restart: self.config.restart,
+            as_it_is: self.config.as_it_is,
         };
         for _ in 0..ROUNDS {
             let there = self.container.inspect().await?;
@@ -78,6 +79,10 @@ impl Work<'_> {
                 (Decision::Refuse { what }, _) => {
                     let name = name.clone();
                     return Err(BuilderError::Foreign { name, what });
+                }
+                (_, _) if self.config.as_it_is => {
+                    let what = format!("no container {name}");
+                    return Err(BuilderError::NoneYet { what });
                 }
                 (_, _) => {
                     self.create().await?;

@@ -109,24 +109,32 @@ fn find(program: &str, directories: &[PathBuf]) -> Option<PathBuf> {
 pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
     let configuration = configuration(config)?;
     let mut options = options(local)?;
+    if config.as_it_is && !Places::has_root(&options.state) {
+        let what = format!("no buildkitd in {}", options.state.display());
+        return Err(BuilderError::NoneYet { what });
+    }
     let places = Places::prepare(&options.state)?;
     options.config = configuration
         .as_ref()
         .map(|configuration| places.config_file(configuration));
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         buildkitd: options.buildkitd.clone(),
         config: options.config.clone(),
     };
+    if config.as_it_is
+        && let Some(there) = Conversation::begin(&places.control_socket).await
+    {
+        wanted.buildkitd = there.greeting.buildkitd;
+        wanted.config = there.greeting.config;
+    }
+    let mut is_restart = config.restart && !config.as_it_is;
 
     // The usual case needs no lock: it runs, and is right.
-    if !config.restart
-        && let Some(endpoint) = join(&places, &wanted, events).await?
-    {
+    if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
         return Ok(endpoint);
     }
     // One process at a time starts or ends a daemon; the others wait here and then find it.
     let _start = lock::exclusive(&places.start_lock, REPORT_TIMEOUT).await?;
-    let mut is_restart = config.restart;
     for _ in 0..ROUNDS {
         if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
             return Ok(endpoint);

@@ -11,6 +11,7 @@ mod processes;
 mod registry;
 mod remote;
 mod sshd;
+mod usage;
 mod volumes;
 
 use crate::servers::server;
