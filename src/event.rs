@@ -121,6 +121,17 @@ pub struct Progress {
 pub enum Outcome {
     /// Built; the digest of its index.
     Built(String),
+    /// Brought from one place to another.
+    Moved {
+        /// In one word: `pushed`, `pulled`.
+        how: &'static str,
+        /// Digest of what came to be there.
+        digest: String,
+        /// Blobs that travelled.
+        blobs: usize,
+        /// Their sizes, in bytes.
+        bytes: u64,
+    },
     /// Failed; the reason, one line.
     Failed(String),
     /// Cancelled by the user, or because something else failed.
@@ -147,6 +158,12 @@ impl Events {
     pub async fn send(&self, event: Event) {
         // A closed channel means that nobody looks any more, which is no reason to stop the work.
         let _ = self.0.send(event).await;
+    }
+
+    /// Sends an event that may be lost, such as a state that the next one replaces: it is dropped when the renderer is
+    /// behind. Never waits.
+    pub fn offer(&self, event: Event) {
+        let _ = self.0.try_send(event);
     }
 
     /// Sends a [`Event::Notice`].

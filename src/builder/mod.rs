@@ -18,6 +18,7 @@ mod docker;
 mod endpoint;
 mod error;
 pub mod local;
+mod look;
 pub mod pool;
 mod remote;
 
@@ -25,10 +26,11 @@ pub use address::Address;
 pub use choose::choose;
 pub use configuration::Registries;
 pub use context::{Contexts, Daemon, DockerSettings};
-pub use docker::{DockerImages, docker_answers};
+pub use docker::{DockerImages, docker_answers, docker_version};
 pub use endpoint::Endpoint;
 pub use error::{BuilderError, Kind};
 pub use local::Local;
+pub use look::{Standing, look};
 pub use remote::{DEFAULT_TIMEOUT, Dialled, KubePod, Ssh, Tcp, Tls, Way};
 
 use crate::event::{CancellationToken, Events};

@@ -44,6 +44,9 @@ pub struct GlobalArgs {
     /// PEM file of an authority that lkpkg and its builders trust besides the system's. May be repeated
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cert_file: Vec<PathBuf>,
+    /// Credentials for a registry, REGISTRY=USER:PASSWORD or REGISTRY=TOKEN; given ones are used instead of Docker's. May be repeated
+    #[arg(long, global = true, value_name = "CREDENTIALS", value_delimiter = ',')]
+    pub registry_creds: Vec<String>,
     /// Say less: warnings and errors only
     #[arg(long, short, global = true, action = ArgAction::Set, default_value_t)]
     pub quiet: bool,
@@ -85,6 +88,8 @@ pub enum Verb {
     /// Look after the local cache
     #[command(subcommand, arg_required_else_help = true)]
     Cache(CacheVerb),
+    /// Look before a long run whether everything that it needs is there, and say what to do about what is not
+    Doctor(Box<DoctorArgs>),
     /// Write a completion script for a shell to standard output
     Completions {
         /// The shell
@@ -119,8 +124,15 @@ pub struct PkgArgs {
 /// Verbs on packages.
 #[derive(Debug, Subcommand)]
 pub enum PackageVerb {
-    /// Build packages into the local cache
+    /// Build packages into the local cache, but for what the cache or their registry has
     Build(Box<BuildArgs>),
+    /// Build packages and push them to their registry: `build --push`
+    Push(Box<BuildArgs>),
+    /// Let packages' tags in the registry stand for all images that it has as TAG-ARCH
+    #[command(visible_alias = "index")]
+    Manifest(IndexArgs),
+    /// Give an image in a registry another name, there or in another registry; an image that has the name loses it
+    RemoteTag(RemoteTagArgs),
     /// Show the tags of packages, one line each, in the order given
     ShowTag(ShowTagArgs),
     /// Show what a build would do, and why
@@ -128,6 +140,8 @@ pub enum PackageVerb {
     /// Look after builders
     #[command(subcommand, arg_required_else_help = true)]
     Builder(BuilderVerb),
+    /// Give packages that are in their registries the tag of a release: all of them, or none
+    Release(Box<ReleaseArgs>),
 }
 
 /// Flags that describe packages and their tags.
@@ -176,9 +190,6 @@ pub struct PackageArgs {
     /// Keep the network from RUN steps, whatever build.yml says
     #[arg(long, global = true)]
     pub nonetwork: Option<bool>,
-    /// Credentials for a registry, REGISTRY=USER:PASSWORD or REGISTRY=TOKEN; given ones are used instead of Docker's. May be repeated
-    #[arg(long, global = true, value_name = "CREDENTIALS", value_delimiter = ',')]
-    pub registry_creds: Vec<String>,
 }
 
 /// Flags that choose what is built.
@@ -191,15 +202,39 @@ pub struct SelectionArgs {
     /// Platforms to leave out, even where build.yml names them
     #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
     pub skip_platforms: Vec<String>,
-    /// Build even what is in the cache
+    /// Build even what is in the cache or in its registry
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub force: bool,
+    /// Bring what only its registry has into the cache
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub pull: bool,
+    /// Do not ask registries what they have: build what is not in the cache
+    #[arg(long, action = ArgAction::Set, default_value_t, env = env::OFFLINE, hide_env_values = true)]
+    pub offline: bool,
     /// File of build args, one KEY=VALUE a line, over those of build.yml. May be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub build_arg_file: Vec<PathBuf>,
     /// Dockerfile instead of build.yml's, inside the package
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub dockerfile: Option<PathBuf>,
+}
+
+/// Flags that say what becomes of packages in registries.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Push")]
+pub struct PublishArgs {
+    /// Push what is in the cache in the end; what the registry has for other platforms stays
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub push: bool,
+    /// Build nothing: push what is in the cache
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub nobuild: bool,
+    /// With --push, this tag as well; it never gets another image than it has [default: vX.Y.Z for a git tag pkg-vX.Y.Z at HEAD]
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    pub release: String,
+    /// With --push, a tag for each platform's image too, TAG-ARCH
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub manifest: bool,
 }
 
 /// Flags that say where and how BuildKit runs.
@@ -241,6 +276,9 @@ pub struct BuildArgs {
     /// Which platforms.
     #[command(flatten)]
     pub selection: SelectionArgs,
+    /// Where to.
+    #[command(flatten)]
+    pub publish: PublishArgs,
     /// Where.
     #[command(flatten)]
     pub builder: BuilderArgs,
@@ -274,12 +312,40 @@ pub struct HowArgs {
     /// An ssh agent for RUN --mount=type=ssh: default or ID=SOCKET. May be repeated
     #[arg(long, value_name = "AGENT")]
     pub ssh: Vec<String>,
-    /// Packages built at the same time
+    /// Packages built at the same time; blobs sent at the same time
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Kind of progress output
     #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
     pub progress: Progress,
+}
+
+/// `lkpkg manifest`
+#[derive(Clone, Debug, Args)]
+pub struct IndexArgs {
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// This tag as well; it never gets another image than it has
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    pub release: String,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+}
+
+/// `lkpkg remote-tag`
+#[derive(Clone, Debug, Args)]
+pub struct RemoteTagArgs {
+    /// Name of the image, with a tag or a digest
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// Its other name
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// How.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
 }
 
 /// `lkpkg show-tag`
@@ -313,6 +379,69 @@ pub struct PlanArgs {
     pub selection: SelectionArgs,
 }
 
+/// `lkpkg release`
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The tag
+    #[arg(value_name = "TAG")]
+    pub release: String,
+    /// Package directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// Only say of each package whether it can be released
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub check: bool,
+    /// Also give each platform a tag of its own, TAG-ARCH; --manifest=false turns that off
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub manifest: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArgs,
+}
+
+/// `lkpkg doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Package directories: what they build on, read and are pushed to is looked at
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directories: Vec<PathBuf>,
+    /// A registry to look at as well. May be repeated [default, without DIR: all for which Docker's configuration has credentials]
+    #[arg(long, value_name = "REGISTRY")]
+    pub registry: Vec<String>,
+    /// Also look whether the packages may be pushed; what is begun for that in a registry is cancelled
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub push: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Which packages.
+    #[command(flatten)]
+    pub package: PackageArgs,
+    /// Which platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArgs,
+    /// Where.
+    #[command(flatten)]
+    pub builder: BuilderArgs,
+}
+
+/// Flags that choose platforms, for verbs that build nothing.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlatformArgs {
+    /// Platforms that have to be there, for example linux/amd64,linux/arm64 [default: build.yml's]
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub platforms: Vec<String>,
+    /// Platforms to leave out, even where build.yml names them
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub skip_platforms: Vec<String>,
+}
+
 /// `lkpkg cache VERB`
 #[derive(Debug, Subcommand)]
 pub enum CacheVerb {
@@ -327,6 +456,15 @@ pub enum CacheVerb {
         /// Names of images
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
+        /// Only those that their registry has as they are here
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        published_only: bool,
+    },
+    /// Remove all images from the cache
+    Clean {
+        /// Only those that their registry has as they are here
+        #[arg(long, action = ArgAction::Set, default_value_t)]
+        published_only: bool,
     },
     /// Write an image of the cache to a file
     Export(ExportArgs),
@@ -341,6 +479,8 @@ pub enum CacheVerb {
     },
     /// Bring images from their registries into the cache; what is there already does not travel again
     Pull(PullArgs),
+    /// Send images to their registries; a tag may gain platforms there, and keeps the images that it has
+    Push(PushArgs),
     /// Show how much disk the images use
     Du {
         /// How to print it
@@ -364,6 +504,40 @@ pub struct PullArgs {
     /// Platforms to bring, for example linux/amd64,linux/arm64 [default: all that the image has]
     #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
     pub platforms: Vec<String>,
+    /// How.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// `lkpkg cache push`
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Names of images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// Name in the registry, instead of the one in the cache
+    #[arg(long, value_name = "IMAGE", default_value = "", hide_default_value = true)]
+    pub remote_name: String,
+    /// A tag for each platform's image too, TAG-ARCH
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub with_arch_tags: bool,
+    /// Replace images that the tag has for the same platforms
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub r#override: bool,
+    /// How.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// Flags of what travels to and from registries.
+#[derive(Clone, Debug, Args)]
+pub struct TransferArgs {
+    /// Blobs sent at the same time
+    #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Kind of progress output
+    #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
+    pub progress: Progress,
 }
 
 /// `lkpkg cache export`

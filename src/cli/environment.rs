@@ -20,6 +20,7 @@ variables! {
     CACHE = "LINUXKIT_CACHE": "Directory of the local cache; `--cache` goes first.";
     ORGANISATION = "LINUXKIT_PKG_ORG": "Organisation of all packages; `--org` goes first.";
     MIRROR = "LINUXKIT_MIRROR": "Mirrors for what lkpkg and the builders that it runs pull (`[REGISTRY=]URL`, separated by blanks or commas); `--mirror` goes first.";
+    OFFLINE = "LKPKG_OFFLINE": "`true`: registries are not asked what they have before something is built; `--offline` goes first.";
     BUILDERS = "LINUXKIT_BUILDERS": "Which builder builds which platform (`linux/arm64=WHERE,…`); `--builders` goes first, platform by platform.";
     BUILDER_NAME = "LINUXKIT_BUILDER_NAME": "Name of the builder container; `--builder-name` goes first.";
     BUILDER_IMAGE = "LINUXKIT_BUILDER_IMAGE": "Image of the builder container; `--builder-image` goes first.";
@@ -63,6 +64,11 @@ pub fn all() -> impl Iterator<Item = &'static Variable> {
 
 /// Proxy variables, each known in capitals and in small letters (BuildKit's predefined build args).
 pub const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+/// Where programs are looked for.
+pub fn search_path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
 
 /// The value of a variable; an empty one counts as absent.
 pub fn value(name: &str) -> Option<String> {

@@ -127,8 +127,27 @@ impl From<OrchestratorError> for Failure {
                 *source,
             ),
             OrchestratorError::Store(error) => error.into(),
+            OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
+            OrchestratorError::Journal(_) => Self::new(ExitCode::Store, error.to_string()).with_hint(JOURNAL),
+            OrchestratorError::Release {
+                doing,
+                released,
+                all,
+                source,
+            } => stopped_release(&doing, released, all, *source),
             OrchestratorError::Image { .. } => Self::new(ExitCode::Missing, error.to_string()).with_hint(IMPORT),
+            OrchestratorError::Ask { ref source, .. } | OrchestratorError::Push { ref source, .. } => {
+                let failure = Self::new(exit_code(source.exit_code()), error.to_string());
+                failure.with_hint(registry_hint(source))
+            }
+            OrchestratorError::Absent { .. } => Self::new(ExitCode::Missing, error.to_string()),
+            OrchestratorError::NoArchitectureTags { .. } => {
+                Self::new(ExitCode::Failed, error.to_string()).with_hint("push the package first: lkpkg push DIR")
+            }
+            OrchestratorError::NothingToRelease { .. } => {
+                Self::new(ExitCode::Failed, error.to_string()).with_hint("build and push it first: lkpkg push DIR")
+            }
             OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
             OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),
@@ -138,6 +157,17 @@ impl From<OrchestratorError> for Failure {
 
 /// What to do about an image that lkpkg cannot get itself.
 const IMPORT: &str = "put it into the cache with `lkpkg cache import FILE`; its digest has to be the one in build.yml";
+
+/// What to do about a journal that makes no sense.
+const JOURNAL: &str = "remove it to begin the release anew, with what the packages' tags stand for now";
+
+/// A release that stopped half-way, with how far it is.
+fn stopped_release(doing: &str, released: usize, all: usize, source: OrchestratorError) -> Failure {
+    let mut failure = Failure::from(source);
+    failure.message = format!("{doing}: {}", failure.message);
+    failure.hint = format!("{released} of {all} are released; the same command goes on where it stopped");
+    failure
+}
 
 /// What to do about a bug.
 const REPORT: &str = "this is a bug in lkpkg; please report it with the command that showed it";
@@ -162,8 +192,12 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let hint = match &error {
             PlanError::NotHead { .. } => "check that commit out, or leave --hash-commit away",
-            PlanError::PlatformsAndSkipPlatforms => "give one of them",
-            PlanError::UnknownPlatform(_) | PlanError::SameTag { .. } | PlanError::Cycle(_) => "",
+            PlanError::Conflict(..) => "give one of them",
+            PlanError::Dirty(_) => "commit the changes, or undo them: git status shows them",
+            PlanError::Release(..)
+            | PlanError::UnknownPlatform(_)
+            | PlanError::SameTag { .. }
+            | PlanError::Cycle(_) => "",
         };
         Self::usage(error.to_string()).with_hint(hint)
     }
@@ -200,7 +234,17 @@ impl From<BuilderError> for Failure {
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        Self::new(exit_code(error.exit_code()), error.to_string())
+        Self::new(exit_code(error.exit_code()), error.to_string()).with_hint(registry_hint(&error))
+    }
+}
+
+fn registry_hint(error: &RegistryError) -> &'static str {
+    match error {
+        RegistryError::Unreachable { .. } => {
+            "check the name and the network; lkpkg doctor looks at registries, mirrors and credentials"
+        }
+        RegistryError::TagTaken { .. } => "a release keeps its image: release under another tag",
+        _ => "",
     }
 }
 

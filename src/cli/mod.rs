@@ -11,6 +11,7 @@ mod output;
 pub mod render;
 mod runtime;
 mod settings;
+mod work;
 
 use args::{Cli, PackageVerb, Verb};
 use failure::{ExitCode, Failure};
@@ -48,6 +49,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Package(verb) => package(verb, cli),
         Verb::Pkg(pkg) => package(&pkg.verb, cli),
         Verb::Cache(verb) => cmd::cache::run(verb, global),
+        Verb::Doctor(args) => cmd::doctor::run(args, global),
         Verb::Completions { shell } => cmd::completions::run(*shell),
         Verb::Version { format } => cmd::version::run(*format),
         Verb::Reference => cmd::reference::run(),
@@ -58,8 +60,16 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
 fn package(verb: &PackageVerb, cli: &Cli) -> Result<(), Failure> {
     match verb {
         PackageVerb::Build(args) => cmd::build::run(args, &cli.global),
+        PackageVerb::Push(args) => {
+            let mut args = args.clone();
+            args.publish.push = true;
+            cmd::build::run(&args, &cli.global)
+        }
+        PackageVerb::Manifest(args) => cmd::manifest::run(args, &cli.global),
+        PackageVerb::RemoteTag(args) => cmd::remote_tag::run(args, &cli.global),
         PackageVerb::ShowTag(args) => cmd::show_tag::run(args),
         PackageVerb::Plan(args) => cmd::plan::run(args, &cli.global),
         PackageVerb::Builder(verb) => cmd::builder::run(verb, &cli.global),
+        PackageVerb::Release(args) => cmd::release::run(args, &cli.global),
     }
 }

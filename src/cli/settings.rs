@@ -1,6 +1,6 @@
 //! Flags > environment > defaults, resolved once into the plain values that the library takes.
 
-use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Progress, SelectionArgs};
+use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, PlatformArgs, Progress, SelectionArgs};
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
 use super::{output, render};
@@ -8,12 +8,12 @@ use crate::build::{SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
 use crate::builder::{BuilderConfig, Contexts, Daemon, DockerSettings, Local, Registries};
 use crate::identity::HashOptions;
-use crate::oci::Platform;
 use crate::oci::credentials::{self, CredentialSource};
+use crate::oci::{Platform, Reference};
 use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
-use crate::registry::{Mirrors, Registry, RegistrySettings};
+use crate::registry::{self, Mirrors, Registry, RegistrySettings};
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -110,7 +110,37 @@ pub fn wish(selection: &SelectionArgs) -> Result<Wish, Failure> {
         platforms: platforms("--platforms", &selection.platforms)?,
         skip_platforms: platforms("--skip-platforms", &selection.skip_platforms)?,
         force: selection.force,
+        pull: selection.pull,
+        ..Wish::default()
     })
+}
+
+/// The same for verbs that build nothing.
+pub fn platform_wish(platforms: &PlatformArgs) -> Result<Wish, Failure> {
+    wish(&SelectionArgs {
+        platforms: platforms.platforms.clone(),
+        skip_platforms: platforms.skip_platforms.clone(),
+        ..SelectionArgs::default()
+    })
+}
+
+/// [`wish`] with what becomes of the packages in registries.
+pub fn build_wish(args: &BuildArgs) -> Result<Wish, Failure> {
+    let publish = &args.publish;
+    Ok(Wish {
+        // What goes into the Docker daemon has to be here.
+        pull: args.selection.pull || (args.how.docker && !args.selection.force),
+        no_build: publish.nobuild,
+        push: publish.push,
+        release: Some(publish.release.clone()).filter(|release| !release.is_empty()),
+        ..wish(&args.selection)?
+    })
+}
+
+/// The images that arguments name.
+pub fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
+    let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("{error}")));
+    texts.iter().map(parse).collect()
 }
 
 /// The platforms that a flag names.
@@ -121,8 +151,8 @@ pub fn platforms(flag: &str, texts: &[String]) -> Result<Vec<Platform>, Failure>
 }
 
 /// Given credentials only, or else what Docker's configuration says.
-pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
-    if package.registry_creds.is_empty() {
+pub fn credentials(global: &GlobalArgs) -> Result<CredentialSource, Failure> {
+    if global.registry_creds.is_empty() {
         return Ok(dockers_credentials());
     }
     let parse = |text: &String| {
@@ -131,7 +161,7 @@ pub fn credentials(package: &PackageArgs) -> Result<CredentialSource, Failure> {
         })
     };
     Ok(CredentialSource::given(
-        package.registry_creds.iter().map(parse).collect::<Result<_, _>>()?,
+        global.registry_creds.iter().map(parse).collect::<Result<_, _>>()?,
     ))
 }
 
@@ -154,9 +184,9 @@ pub fn ssh(how: &HowArgs) -> Result<Vec<SshSource>, Failure> {
 }
 
 /// How progress is shown, with the terminal's nature taken into account.
-pub fn render_options(how: &HowArgs, global: &GlobalArgs) -> render::RenderOptions {
+pub fn render_options(progress: Progress, global: &GlobalArgs) -> render::RenderOptions {
     let is_terminal = std::io::stderr().is_terminal();
-    let style = match how.progress {
+    let style = match progress {
         _ if global.is_quiet() => render::Style::Quiet,
         Progress::Auto if is_terminal => render::Style::Tty,
         Progress::Auto | Progress::Plain => render::Style::Plain,
@@ -175,6 +205,11 @@ pub fn use_colour() -> bool {
     std::io::stderr().is_terminal() && env::value(env::NO_COLOR).is_none()
 }
 
+/// Whether standard output may be coloured.
+pub fn use_colour_in_data() -> bool {
+    std::io::stdout().is_terminal() && env::value(env::NO_COLOR).is_none()
+}
+
 /// Number of packages built at once when `--jobs` does not say: BuildKit spreads the work of each over its cores, and
 /// waits for registries and disks in between, so that a few more packages than cores keep it busy.
 pub fn jobs(how: &HowArgs) -> usize {
@@ -189,7 +224,7 @@ pub fn sbom(how: &HowArgs) -> Option<String> {
 
 /// Everything that a build needs to know besides the packages.
 pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
-    let credentials = credentials(&args.package)?;
+    let credentials = credentials(global)?;
     let mut builders = builders(&args.builder, global)?;
     builders.config.credentials = credentials.clone();
     Ok(BuildOptions {
@@ -203,20 +238,32 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
         remote: None,
         precache_images: args.how.precache_images && !args.how.ignore_cached,
         docker: args.how.docker.then(docker_daemon).transpose()?,
+        publish: None,
     })
 }
 
-/// Where lkpkg itself pulls images from. Sets up TLS, so it is asked for only when there is something to pull.
-pub fn remote(credentials: CredentialSource, global: &GlobalArgs) -> Result<Remote, Failure> {
+/// The client of registries. Sets up TLS, so it is made only when there is something to ask.
+pub fn registry(global: &GlobalArgs, jobs: Option<u16>) -> Result<Registry, Failure> {
+    Ok(Registry::new(registry_settings(global, jobs)?)?)
+}
+
+/// How registries are reached.
+pub fn registry_settings(global: &GlobalArgs, jobs: Option<u16>) -> Result<RegistrySettings, Failure> {
     let home = env::value(env::HOME).map(PathBuf::from);
     let own = home.map(|home| home.join(".config/docker/certs.d"));
-    let registry = Registry::new(RegistrySettings {
-        credentials: Arc::new(credentials),
+    Ok(RegistrySettings {
+        credentials: Arc::new(credentials(global)?),
         mirrors: mirrors(global)?,
         certificates: global.cert_file.clone(),
         certificate_directories: [PathBuf::from("/etc/docker/certs.d")].into_iter().chain(own).collect(),
-    })?;
-    Ok(Arc::new(move |reference| Arc::new(registry.repository(reference))))
+        jobs: jobs.map_or(registry::JOBS, usize::from),
+    })
+}
+
+/// Where images are pulled from.
+pub fn remote(registry: &Registry) -> Remote {
+    let registry = registry.clone();
+    Arc::new(move |reference| Arc::new(registry.repository(reference)))
 }
 
 /// The mirrors of `LINUXKIT_MIRROR`, and over them those of `--mirror`.
@@ -293,8 +340,7 @@ fn local_builder(cache: &Path) -> Result<Local, Failure> {
     let program = std::env::current_exe().map_err(failed)?;
     let cache = std::path::absolute(cache).map_err(failed)?;
     let given = env::value(env::BUILDKITD).map(PathBuf::from);
-    let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &search_path);
+    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &env::search_path());
     local.certificates = std::env::var_os(env::CERTIFICATES);
     Ok(local)
 }

@@ -49,6 +49,10 @@ impl Memory {
         self.blobs.lock().unwrap().len()
     }
 
+    pub(crate) fn digests(&self) -> Vec<Digest> {
+        self.blobs.lock().unwrap().keys().cloned().collect()
+    }
+
     pub(crate) fn any_layer(&self) -> Digest {
         let blobs = self.blobs.lock().unwrap();
         let (digest, _) = blobs.iter().find(|(_, bytes)| bytes.starts_with(b"layer")).unwrap();

@@ -4,11 +4,13 @@
 
 mod copy;
 mod document;
+mod overlay;
 mod pull;
 
 pub use copy::{Copied, copy, validate};
 pub use document::{DOCUMENT_BYTES_MAX, Document, DocumentError, read_document};
-pub use pull::{Pulled, pull};
+pub use overlay::Overlay;
+pub use pull::{Pulled, fetch, pull};
 
 use crate::oci::{Descriptor, Digest};
 use async_trait::async_trait;

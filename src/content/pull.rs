@@ -4,7 +4,7 @@ use super::{ContentError, Copied, Document, Sink, Source, copy, read_document};
 use crate::oci::{Descriptor, Index, Platform};
 use std::io::Cursor;
 
-/// What [`pull`] brought.
+/// What [`fetch`] and [`pull`] brought.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pulled {
     /// What the name points at, in both places now.
@@ -16,11 +16,7 @@ pub struct Pulled {
 }
 
 /// Copies the image `name` (see [`crate::oci::Reference::store_name`]) and lets the sink know it by this name. None
-/// when the source does not have it.
-///
-/// Of an index, only the children for `platforms` are copied, with what attests them and with what has no platform; the
-/// index itself stays as it is, so that its digest does (linuxkit keeps images so, too). Where a platform is missing,
-/// nothing is copied and the name is not set. A single manifest is copied, for whichever platform it is.
+/// when the source does not have it. Where a platform is missing, nothing is copied and the name is not set.
 pub async fn pull(
     source: &dyn Source,
     sink: &dyn Sink,
@@ -30,6 +26,24 @@ pub async fn pull(
     let Some(root) = source.resolve(name).await? else {
         return Ok(None);
     };
+    let pulled = fetch(source, sink, root, platforms).await?;
+    if pulled.missing.is_empty() {
+        sink.set(name, &pulled.root).await?;
+    }
+    Ok(Some(pulled))
+}
+
+/// Copies what `root` points at.
+///
+/// Of an index, only the children for `platforms` are copied, with what attests them and with what has no platform; the
+/// index itself stays as it is, so that its digest does (linuxkit keeps images so, too). Where a platform is missing,
+/// nothing is copied. A single manifest is copied, for whichever platform it is.
+pub async fn fetch(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    root: Descriptor,
+    platforms: Option<&[Platform]>,
+) -> Result<Pulled, ContentError> {
     let mut pulled = Pulled {
         root,
         copied: Copied::default(),
@@ -48,7 +62,7 @@ pub async fn pull(
             let has = |wanted: &Platform| index.manifests.iter().any(|entry| is_for(entry, wanted));
             pulled.missing = platforms.iter().filter(|wanted| !has(wanted)).cloned().collect();
             if !pulled.missing.is_empty() {
-                return Ok(Some(pulled));
+                return Ok(pulled);
             }
             for child in select(&index, platforms) {
                 pulled.copied = pulled.copied + copy(source, sink, child).await?;
@@ -59,8 +73,7 @@ pub async fn pull(
             }
         }
     }
-    sink.set(name, &pulled.root).await?;
-    Ok(Some(pulled))
+    Ok(pulled)
 }
 
 fn is_for(entry: &Descriptor, wanted: &Platform) -> bool {

@@ -61,3 +61,20 @@ impl FileError {
         }
     }
 }
+
+/// Writes a program that can be run at once. Another process does it: a file that this one has open for writing, or a
+/// child that it forks at the same time, cannot be run.
+#[cfg(test)]
+pub(crate) fn write_program(path: &Path, text: &str) {
+    use std::io::Write as _;
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut stdin = shell.stdin.take().expect("its input");
+    stdin.write_all(text.as_bytes()).expect("takes it");
+    drop(stdin);
+    assert!(shell.wait().expect("ends").success());
+}

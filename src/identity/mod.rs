@@ -11,6 +11,7 @@ mod error;
 mod git;
 mod glob;
 mod go_version;
+mod release;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 pub use build_args::{GO_PACKAGE_VERSION, preset_build_args, resolve_build_args};
 pub use error::IdentityError;
 pub use go_version::go_package_version;
+pub use release::releases;
 
 use crate::oci::Reference;
 use crate::package::Package;

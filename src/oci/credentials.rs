@@ -3,6 +3,10 @@
 //! [`CredentialSource`] answers for one registry at a time: from a list that the user gave, or from Docker's
 //! configuration and the helper programs it names. Secrets stay out of every error and every `Debug` here.
 
+mod origin;
+
+pub use origin::{Helper, Origin};
+
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde_json::Value;
 use std::collections::BTreeMap;

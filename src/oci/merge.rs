@@ -24,13 +24,13 @@ pub fn merge_indexes(existing: &Index, new: &Index) -> Index {
     }
 }
 
-/// The part of an index that is about one operating system and architecture: its images and their attestations.
-pub fn for_platform(index: &Index, platform: &Platform) -> Index {
-    let is_other = |entry: &Descriptor| !entry.platform.as_ref().is_some_and(|own| own.matches(platform));
+/// The part of an index that is about these operating systems and architectures: their images and their attestations.
+pub fn for_platforms(index: &Index, platforms: &[Platform]) -> Index {
+    let is_one = |own: &Platform| platforms.iter().any(|platform| own.matches(platform));
     let kept = index
         .manifests
         .iter()
-        .filter(|entry| entry.attests().is_some() || !is_other(entry));
+        .filter(|entry| entry.attests().is_some() || entry.platform.as_ref().is_some_and(is_one));
     Index {
         annotations: index.annotations.clone(),
         ..Index::of(in_order(kept))

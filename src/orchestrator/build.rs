@@ -1,18 +1,22 @@
 //! Carries a plan out: independent packages at once, each after those it needs, and all stop when one fails.
 
 use super::builders::{Group, Lease};
-use super::{Builders, OrchestratorError, Prepared, Remote, depends, docker, precache, solve};
+use super::{
+    Builders, OrchestratorError, Prepared, Publication, Published, Remote, depends, docker, precache, publish, pull,
+    solve,
+};
 use crate::build::{BuildError, SecretSource, SshSource};
 use crate::builder::{Daemon, DockerImages};
 use crate::event::{CancellationToken, Event, Events, Outcome, Step};
 use crate::oci::credentials::CredentialSource;
 use crate::oci::{Descriptor, Platform};
-use crate::plan::{Plan, PlannedPackage};
+use crate::plan::{Plan, PlannedPackage, PlannedPush, Reason};
+use crate::registry::{Existing, Registry};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 /// How a plan is carried out.
@@ -38,9 +42,21 @@ pub struct BuildOptions {
     pub precache_images: bool,
     /// The Docker daemon into which the images are loaded too.
     pub docker: Option<Daemon>,
+    /// How the packages are pushed that the plan says are.
+    pub publish: Option<PublishOptions>,
 }
 
-/// Builds what the plan says. The first failure cancels the rest and is returned.
+/// How packages are pushed.
+#[derive(Clone)]
+pub struct PublishOptions {
+    /// Who pushes.
+    pub registry: Registry,
+    /// Whether each platform's image gets a tag of its own, `name:tag-arch`.
+    pub has_architecture_tags: bool,
+}
+
+/// Builds, pulls and pushes what the plan says, and gives what was published by full name. The first failure cancels the
+/// rest and is returned.
 pub async fn build(
     plan: &Plan,
     prepared: &[Prepared],
@@ -48,7 +64,7 @@ pub async fn build(
     options: &BuildOptions,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<(), OrchestratorError> {
+) -> Result<BTreeMap<String, Published>, OrchestratorError> {
     let docker = match &options.docker {
         // Before anything is built: a daemon that is not there shall not be found missing at the end.
         Some(daemon) => Some(DockerImages::connect(daemon).await?),
@@ -82,12 +98,16 @@ pub async fn build(
             .collect();
         let done = done.remove(&planned.tag);
         tasks.spawn(async move {
-            let result = run.after(needs, &planned, &one).await;
+            let _permit = run.after(needs).await?;
+            run.provide(&planned, &one).await?;
             // Dropped without having said `true`, the sender tells those who wait that this failed.
-            if let (Ok(()), Some(done)) = (&result, done) {
+            if let Some(done) = done {
                 done.send_replace(true);
             }
-            result
+            match &planned.push {
+                Some(push) => run.publish(push, &planned, &one).await,
+                None => Ok(None),
+            }
         });
     }
     drop(is_done);
@@ -100,22 +120,26 @@ pub async fn build(
     result
 }
 
+type Task = Result<Option<(String, Published)>, OrchestratorError>;
+
 /// Waits for all tasks; the first failure that is not a mere echo of another cancels the rest.
 async fn collect(
-    mut tasks: JoinSet<Result<(), OrchestratorError>>,
+    mut tasks: JoinSet<Task>,
     cancel: &CancellationToken,
-) -> Result<(), OrchestratorError> {
-    let mut failure: Option<OrchestratorError> = None;
+) -> Result<BTreeMap<String, Published>, OrchestratorError> {
+    let (mut failure, mut published): (Option<OrchestratorError>, _) = (None, BTreeMap::new());
     while let Some(joined) = tasks.join_next().await {
-        let result = joined.unwrap_or_else(|error| Err(OrchestratorError::Panic(error.to_string())));
-        if let Err(error) = result {
-            cancel.cancel();
-            if failure.as_ref().is_none_or(OrchestratorError::is_cancelled) {
-                failure = Some(error);
+        match joined.unwrap_or_else(|error| Err(OrchestratorError::Panic(error.to_string()))) {
+            Ok(done) => published.extend(done),
+            Err(error) => {
+                cancel.cancel();
+                if failure.as_ref().is_none_or(OrchestratorError::is_cancelled) {
+                    failure = Some(error);
+                }
             }
         }
     }
-    failure.map_or(Ok(()), Err)
+    failure.map_or(Ok(published), Err)
 }
 
 /// What all packages of one run share.
@@ -130,31 +154,55 @@ struct Run {
 }
 
 impl Run {
-    /// Waits for what the package needs and for a free place, then builds it.
-    async fn after(
-        &self,
-        needs: Vec<watch::Receiver<bool>>,
-        planned: &PlannedPackage,
-        one: &Prepared,
-    ) -> Result<(), OrchestratorError> {
+    /// Waits for what the package needs and for a free place.
+    async fn after(&self, needs: Vec<watch::Receiver<bool>>) -> Result<SemaphorePermit<'_>, OrchestratorError> {
         for mut need in needs {
             if need.wait_for(|is_done| *is_done).await.is_err() {
                 return Err(OrchestratorError::Cancelled);
             }
         }
-        let _permit = tokio::select! {
-            permit = self.permits.acquire() => permit.map_err(|_| OrchestratorError::Cancelled)?,
-            () = self.cancel.cancelled() => return Err(OrchestratorError::Cancelled),
-        };
-        let built = planned.to_build();
+        tokio::select! {
+            permit = self.permits.acquire() => permit.map_err(|_| OrchestratorError::Cancelled),
+            () = self.cancel.cancelled() => Err(OrchestratorError::Cancelled),
+        }
+    }
+
+    /// Sees to it that the store has what the plan says that it has in the end.
+    async fn provide(&self, planned: &PlannedPackage, one: &Prepared) -> Result<(), OrchestratorError> {
+        let (pulled, built) = (planned.to_pull(), planned.to_build());
+        if let Some(remote) = self.options.remote.as_ref().filter(|_| !pulled.is_empty()) {
+            pull::pull(one, &pulled, &self.store, remote, &self.events, &self.cancel).await?;
+        }
         if !built.is_empty() {
             self.build(one, &built).await?;
         }
         if let Some(daemon) = &self.docker {
-            let (reference, platforms) = (&one.identity.reference, planned.wanted());
+            let (reference, platforms) = (&one.identity.reference, planned.in_cache());
             docker::load(daemon, &self.store, reference, &platforms, &self.events, &self.cancel).await?;
         }
         Ok(())
+    }
+
+    async fn publish(&self, push: &PlannedPush, planned: &PlannedPackage, one: &Prepared) -> Task {
+        let Some(options) = &self.options.publish else {
+            return Ok(None);
+        };
+        let publication = Publication {
+            from: one.identity.reference.clone(),
+            to: one.identity.reference.clone(),
+            existing: Existing::Merge,
+            has_architecture_tags: options.has_architecture_tags,
+            releases: push.releases.clone(),
+        };
+        let published = publish(&publication, &self.store, &options.registry, &self.events, &self.cancel).await?;
+        if published.is_none() && planned.platforms.iter().all(|one| one.reason != Reason::InRegistry) {
+            let text = format!(
+                "nothing of {} was pushed: it is neither in the cache nor in its registry",
+                push.name
+            );
+            self.events.send(Event::Warning(text)).await;
+        }
+        Ok(published.map(|published| (push.name.clone(), published)))
     }
 
     /// Builds the platforms, each group on its endpoint, and tells how it ended.

@@ -208,6 +208,18 @@ impl Builders {
         Ok(connected)
     }
 
+    /// Where each of the platforms could be built. Nothing is started or created.
+    pub(super) async fn places(&self, platforms: &[Platform]) -> Vec<Result<Vec<Where>, BuilderError>> {
+        let mut known = self.known.lock().await;
+        let mut places = Vec::with_capacity(platforms.len());
+        // One by one: an error about one says nothing of the others.
+        for platform in platforms {
+            let facts = self.facts(std::slice::from_ref(platform), &mut known).await;
+            places.push(facts.and_then(|facts| builder::choose(&facts, platform)));
+        }
+        places
+    }
+
     /// The Docker daemon is asked at most once, and not at all where its answer would not matter.
     async fn facts(&self, platforms: &[Platform], known: &mut Known) -> Result<Facts, BuilderError> {
         let settings = &self.settings;

@@ -5,8 +5,9 @@ use crate::builder::BuilderError;
 use crate::content::ContentError;
 use crate::fsx::FileError;
 use crate::identity::IdentityError;
-use crate::package::PackageError;
+use crate::package::{Diagnostic, PackageError};
 use crate::plan::PlanError;
+use crate::registry::RegistryError;
 use crate::store::StoreError;
 
 /// Why preparing, planning or building failed.
@@ -39,6 +40,9 @@ pub enum OrchestratorError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Content could not be read or written.
     #[error(transparent)]
     Content(#[from] ContentError),
@@ -52,9 +56,62 @@ pub enum OrchestratorError {
         /// Where it was looked for, and what came of it.
         reason: String,
     },
+    /// What a registry has could not be found out.
+    #[error("cannot find out whether {name} is in its registry: {source}")]
+    Ask {
+        /// The image.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// An image did not get to its registry, or a tag of it.
+    #[error("failed to push {name}: {source}")]
+    Push {
+        /// The image, with the tag.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// An image that is not where it was looked for.
+    #[error("cannot pull {image}: {reason}")]
+    Absent {
+        /// The image.
+        image: String,
+        /// Where it was looked for.
+        reason: String,
+    },
+    /// No image of which an index could be made.
+    #[error(
+        "cannot make an index of {name}: its registry has no image with its tag and an architecture, {name}-amd64 say"
+    )]
+    NoArchitectureTags {
+        /// The image.
+        name: String,
+    },
+    /// A release of what is nowhere.
+    #[error("cannot release {name}: it is neither in the cache nor in its registry")]
+    NothingToRelease {
+        /// The image.
+        name: String,
+    },
     /// A file of the package directory could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The journal of a release makes no sense.
+    #[error("{0}")]
+    Journal(Box<Diagnostic>),
+    /// A release that stopped half-way.
+    #[error("{doing}: {source}")]
+    Release {
+        /// What was being done.
+        doing: String,
+        /// How many packages are released.
+        released: usize,
+        /// Of how many.
+        all: usize,
+        /// Why it stopped.
+        source: Box<OrchestratorError>,
+    },
     /// Stopped by the user, or because something else failed.
     #[error("cancelled")]
     Cancelled,
@@ -67,6 +124,7 @@ impl OrchestratorError {
     /// Whether this only says that the work was stopped.
     pub fn is_cancelled(&self) -> bool {
         match self {
+            Self::Release { source, .. } => source.is_cancelled(),
             Self::Build { source, .. } => matches!(**source, BuildError::Cancelled),
             Self::Cancelled | Self::Builder(BuilderError::Cancelled) | Self::Store(StoreError::Cancelled) => true,
             _ => false,

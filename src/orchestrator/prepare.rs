@@ -36,6 +36,8 @@ pub struct Prepared {
     pub build_args: BTreeMap<String, String>,
     /// Images that its Dockerfile names, in the order of the lines.
     pub images: Vec<ImageReference>,
+    /// Releases that git tags at HEAD ask for; none before [`find_releases`].
+    pub releases: Vec<String>,
 }
 
 impl Prepared {
@@ -73,6 +75,7 @@ pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
             identity,
             build_args,
             images,
+            releases: Vec::new(),
         })
     };
     loaded.into_iter().map(finish).collect()
@@ -81,7 +84,7 @@ pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
 /// Gives the packages that the plan builds their `GOPKGVERSION`. To find it can mean to walk the whole history, which a
 /// call that has nothing to build does without.
 pub fn complete(prepared: &mut [Prepared], plan: &Plan) -> Result<(), OrchestratorError> {
-    let mut versions = GoVersions::default();
+    let mut versions = ByRepository::new(identity::go_package_version);
     let built = plan.packages.iter().map(|planned| !planned.to_build().is_empty());
     for (one, _) in prepared.iter_mut().zip(built).filter(|(_, is_built)| *is_built) {
         // It is a preset: every other source of build args goes first.
@@ -91,6 +94,15 @@ pub fn complete(prepared: &mut [Prepared], plan: &Plan) -> Result<(), Orchestrat
             free.insert(version);
             one.images = images(&one.package, &one.build_args)?;
         }
+    }
+    Ok(())
+}
+
+/// Finds the releases that git tags ask for; only who pushes needs them. What is not HEAD's is not released by its tags.
+pub fn find_releases(prepared: &mut [Prepared]) -> Result<(), OrchestratorError> {
+    let mut releases = ByRepository::new(identity::releases);
+    for one in prepared.iter_mut().filter(|one| one.identity.is_hash_commit_head) {
+        one.releases = releases.get(&one.package.directory)?;
     }
     Ok(())
 }
@@ -133,20 +145,29 @@ fn build_args(
     Ok(args)
 }
 
-/// GOPKGVERSION by repository: it is the same for all packages of one.
-#[derive(Default)]
-struct GoVersions(BTreeMap<PathBuf, Option<String>>);
+/// A fact that is the same for all packages of a repository, asked for once.
+struct ByRepository<T, F> {
+    known: BTreeMap<PathBuf, T>,
+    find: F,
+}
 
-impl GoVersions {
-    fn get(&mut self, directory: &Path) -> Result<Option<String>, OrchestratorError> {
+impl<T: Clone, F: Fn(&Path) -> Result<T, IdentityError>> ByRepository<T, F> {
+    fn new(find: F) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            find,
+        }
+    }
+
+    fn get(&mut self, directory: &Path) -> Result<T, OrchestratorError> {
         let is_top = |ancestor: &&Path| ancestor.join(".git").exists();
         let top = directory.ancestors().find(is_top).unwrap_or(directory).to_owned();
-        if let Some(known) = self.0.get(&top) {
+        if let Some(known) = self.known.get(&top) {
             return Ok(known.clone());
         }
-        let version = identity::go_package_version(directory)?;
-        self.0.insert(top, version.clone());
-        Ok(version)
+        let found = (self.find)(directory)?;
+        self.known.insert(top, found.clone());
+        Ok(found)
     }
 }
 

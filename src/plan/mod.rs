@@ -1,12 +1,18 @@
-//! Packages × platforms + facts → what is built, found or skipped, in which order, and why. Pure.
+//! Packages × platforms + facts → what is built, pulled, found or skipped, in which order, and why; and what is pushed.
+//! Pure.
 //!
-//! The main type is [`Plan`]; `lkpkg plan` prints it and `lkpkg build` carries it out. Nothing here looks at a disk, a
-//! clock or a network: what exists where comes in as [`Facts`].
+//! The main type is [`Plan`]; `lkpkg plan` prints it, `lkpkg build` and `lkpkg push` carry it out. Nothing here looks at a
+//! disk, a clock or a network: what exists where comes in as [`Facts`].
 
+mod decide;
+mod error;
 mod graph;
 
+pub use decide::plan;
+pub use error::PlanError;
+
 use crate::identity::Identity;
-use crate::oci::{KNOWN_ARCHITECTURES, Platform};
+use crate::oci::Platform;
 use crate::package::Package;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +26,8 @@ pub struct Candidate<'a> {
     pub identity: &'a Identity,
     /// Full names ([`crate::oci::Reference::store_name`]) of the images that its Dockerfile reads from.
     pub images: &'a BTreeSet<String>,
+    /// Releases that git tags at HEAD ask for ([`crate::identity::releases`]).
+    pub releases: &'a [String],
 }
 
 /// What the user asked for.
@@ -31,6 +39,14 @@ pub struct Wish {
     pub skip_platforms: Vec<Platform>,
     /// `--force`: built even where it exists.
     pub force: bool,
+    /// `--pull`: what only the registry has is brought into the cache.
+    pub pull: bool,
+    /// `--nobuild`: nothing is built.
+    pub no_build: bool,
+    /// `--push`: what is in the cache in the end goes to the registry.
+    pub push: bool,
+    /// `--release`: what is pushed gets this tag as well, instead of those that git tags ask for.
+    pub release: Option<String>,
 }
 
 /// What exists where, for the images that are asked about.
@@ -38,6 +54,17 @@ pub struct Wish {
 pub struct Facts {
     /// Full name → platforms that are wholly in the local cache.
     pub in_cache: BTreeMap<String, Vec<Platform>>,
+    /// Full name → what the image's registry says. Of those that are left out, it was not asked.
+    pub in_registry: BTreeMap<String, InRegistry>,
+}
+
+/// What a registry says about an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InRegistry {
+    /// It has the image for these platforms; none when it does not know the name.
+    Platforms(Vec<Platform>),
+    /// Nothing: it cannot be reached, or does not let us look.
+    Unknown,
 }
 
 /// What is to be done: one entry a package, in the order in which they were named.
@@ -58,6 +85,18 @@ pub struct PlannedPackage {
     pub platforms: Vec<PlannedPlatform>,
     /// Tags of the packages of this plan that have to be there first.
     pub needs: Vec<String>,
+    /// Where it is pushed to; None when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<PlannedPush>,
+}
+
+/// Where a package is pushed to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedPush {
+    /// Full name, `docker.io/org/image:tag`.
+    pub name: String,
+    /// Tags that stand for the same image then: `v1.0.0`.
+    pub releases: Vec<String>,
 }
 
 /// What is to be done for one platform of a package.
@@ -78,6 +117,8 @@ pub struct PlannedPlatform {
 pub enum Action {
     /// BuildKit builds it.
     Build,
+    /// It is brought from the registry into the cache.
+    Pull,
     /// It exists; nothing is done.
     Found,
     /// It was asked to be left out.
@@ -90,48 +131,18 @@ pub enum Action {
 pub enum Reason {
     /// `--force` was given.
     Forced,
-    /// It is not in the local cache.
+    /// It is not in the local cache, and the registry was not asked.
     NotInCache,
+    /// It is neither in the local cache nor in its registry.
+    Nowhere,
+    /// It is not in the local cache, and the registry says nothing.
+    RegistryUnknown,
     /// It is in the local cache.
     InCache,
+    /// It is in its registry, and not in the local cache.
+    InRegistry,
     /// `--skip-platforms` names it.
     SkippedByFlag,
-}
-
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PlanError {
-    /// `--platforms` and `--skip-platforms` together.
-    #[error("--platforms and --skip-platforms cannot be used together")]
-    PlatformsAndSkipPlatforms,
-    /// An operating system or architecture for which packages are not built.
-    #[error("unknown platform {0}: packages are built for {known}", known = known_platforms())]
-    UnknownPlatform(String),
-    /// `--hash-commit` names another commit than HEAD, whose files are not in the work tree.
-    #[error("cannot build {tag}: its tag was taken from a commit that is not HEAD, but what is built is the work tree")]
-    NotHead {
-        /// The package.
-        tag: String,
-    },
-    /// Two packages would be built under one tag.
-    #[error("{first} and {second} both have the tag {tag}; give them different image names")]
-    SameTag {
-        /// The tag.
-        tag: String,
-        /// A package's directory.
-        first: String,
-        /// Another package's directory.
-        second: String,
-    },
-    /// Packages that wait for each other.
-    #[error("packages need each other in a circle: {}", .0.join(" → "))]
-    Cycle(Vec<String>),
-}
-
-fn known_platforms() -> String {
-    KNOWN_ARCHITECTURES
-        .map(|architecture| Platform::linux(architecture).to_string())
-        .join(", ")
 }
 
 fn as_text<S: serde::Serializer>(platform: &Platform, serializer: S) -> Result<S::Ok, S::Error> {
@@ -144,7 +155,10 @@ impl Reason {
         match self {
             Reason::Forced => "--force",
             Reason::NotInCache => "not in the cache",
+            Reason::Nowhere => "neither in the cache nor in its registry",
+            Reason::RegistryUnknown => "not in the cache, and its registry does not say whether it has it",
             Reason::InCache => "in the cache",
+            Reason::InRegistry => "in its registry",
             Reason::SkippedByFlag => "--skip-platforms",
         }
     }
@@ -155,6 +169,7 @@ impl Action {
     pub fn text(self) -> &'static str {
         match self {
             Action::Build => "build",
+            Action::Pull => "pull",
             Action::Found => "found",
             Action::Skip => "skip",
         }
@@ -164,114 +179,49 @@ impl Action {
 impl PlannedPackage {
     /// The platforms that BuildKit has to build.
     pub fn to_build(&self) -> Vec<Platform> {
-        let build = self.platforms.iter().filter(|planned| planned.action == Action::Build);
-        build.map(|planned| planned.platform.clone()).collect()
+        self.having(|planned| planned.action == Action::Build)
     }
 
-    /// The platforms that are there in the end: built or found.
-    pub fn wanted(&self) -> Vec<Platform> {
-        let wanted = self.platforms.iter().filter(|planned| planned.action != Action::Skip);
+    /// The platforms that have to be pulled.
+    pub fn to_pull(&self) -> Vec<Platform> {
+        self.having(|planned| planned.action == Action::Pull)
+    }
+
+    /// The platforms that are in the cache in the end.
+    pub fn in_cache(&self) -> Vec<Platform> {
+        self.having(|planned| match planned.action {
+            Action::Build | Action::Pull => true,
+            Action::Found => planned.reason == Reason::InCache,
+            Action::Skip => false,
+        })
+    }
+
+    /// Whether what is to be done may depend on what the registry has.
+    pub fn asks_registry(&self) -> bool {
+        self.platforms
+            .iter()
+            .any(|planned| planned.reason == Reason::NotInCache)
+    }
+
+    fn having(&self, is_wanted: impl Fn(&PlannedPlatform) -> bool) -> Vec<Platform> {
+        let wanted = self.platforms.iter().filter(|planned| is_wanted(planned));
         wanted.map(|planned| planned.platform.clone()).collect()
     }
 }
 
 impl Plan {
-    /// Whether anything has to be built.
+    /// Whether what is to be done may depend on what registries have.
+    pub fn asks_registry(&self) -> bool {
+        self.packages.iter().any(PlannedPackage::asks_registry)
+    }
+
+    /// Whether anything has to be done.
     pub fn has_work(&self) -> bool {
-        self.packages.iter().any(|package| !package.to_build().is_empty())
+        let has_work = |package: &PlannedPackage| {
+            package.push.is_some() || !package.to_build().is_empty() || !package.to_pull().is_empty()
+        };
+        self.packages.iter().any(has_work)
     }
-}
-
-/// Decides for each platform of each package.
-pub fn plan(candidates: &[Candidate<'_>], wish: &Wish, facts: &Facts) -> Result<Plan, PlanError> {
-    if !wish.platforms.is_empty() && !wish.skip_platforms.is_empty() {
-        return Err(PlanError::PlatformsAndSkipPlatforms);
-    }
-    wish.platforms
-        .iter()
-        .chain(&wish.skip_platforms)
-        .try_for_each(check_known)?;
-    check_tags(candidates)?;
-    let needs = graph::needs(candidates)?;
-    let plan_one = |(candidate, needs): (&Candidate<'_>, Vec<String>)| {
-        let platforms = platforms(candidate, wish, facts);
-        let builds = platforms.iter().any(|planned| planned.action == Action::Build);
-        if builds && !candidate.identity.is_hash_commit_head {
-            return Err(PlanError::NotHead {
-                tag: candidate.identity.tag.clone(),
-            });
-        }
-        Ok(PlannedPackage {
-            tag: candidate.identity.tag.clone(),
-            directory: candidate.package.directory.display().to_string(),
-            platforms,
-            needs,
-        })
-    };
-    let packages = candidates.iter().zip(needs).map(plan_one).collect::<Result<_, _>>()?;
-    Ok(Plan { packages })
-}
-
-fn platforms(candidate: &Candidate<'_>, wish: &Wish, facts: &Facts) -> Vec<PlannedPlatform> {
-    let own = || {
-        candidate
-            .package
-            .architectures
-            .iter()
-            .map(|architecture| Platform::linux(architecture))
-            .collect()
-    };
-    let wanted: Vec<Platform> = if wish.platforms.is_empty() {
-        own()
-    } else {
-        wish.platforms.clone()
-    };
-    let found = facts.in_cache.get(&candidate.identity.reference.store_name());
-    let is_in_cache = |platform: &Platform| found.is_some_and(|found| found.iter().any(|one| one.matches(platform)));
-    let mut seen = BTreeSet::new();
-    let each_once = wanted.into_iter().filter(|platform| seen.insert(platform.clone()));
-    each_once
-        .map(|platform| {
-            let (action, reason) = if wish.skip_platforms.iter().any(|skipped| skipped.matches(&platform)) {
-                (Action::Skip, Reason::SkippedByFlag)
-            } else if wish.force {
-                (Action::Build, Reason::Forced)
-            } else if is_in_cache(&platform) {
-                (Action::Found, Reason::InCache)
-            } else {
-                (Action::Build, Reason::NotInCache)
-            };
-            PlannedPlatform {
-                platform,
-                action,
-                reason,
-            }
-        })
-        .collect()
-}
-
-fn check_known(platform: &Platform) -> Result<(), PlanError> {
-    let is_known = platform.os == "linux" && KNOWN_ARCHITECTURES.contains(&platform.architecture.as_str());
-    if is_known {
-        Ok(())
-    } else {
-        Err(PlanError::UnknownPlatform(platform.to_string()))
-    }
-}
-
-fn check_tags(candidates: &[Candidate<'_>]) -> Result<(), PlanError> {
-    let mut seen = BTreeMap::new();
-    for candidate in candidates {
-        let directory = candidate.package.directory.display().to_string();
-        if let Some(first) = seen.insert(candidate.identity.reference.store_name(), directory.clone()) {
-            return Err(PlanError::SameTag {
-                tag: candidate.identity.tag.clone(),
-                first,
-                second: directory,
-            });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

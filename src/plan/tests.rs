@@ -55,15 +55,20 @@ fn plan_of(packages: &[(&str, &[&str])], wish: &Wish, facts: &Facts) -> Result<P
             package,
             identity,
             images,
+            releases: &[],
         })
         .collect();
     plan(&candidates, wish, facts)
 }
 
 fn decisions(wish: &Wish, cached: &[&str]) -> Vec<String> {
-    let cached = cached.iter().map(|platform| platform.parse().unwrap()).collect();
+    decisions_with(wish, cached, None)
+}
+
+fn decisions_with(wish: &Wish, cached: &[&str], in_registry: Option<InRegistry>) -> Vec<String> {
     let facts = Facts {
-        in_cache: [(name("a"), cached)].into(),
+        in_cache: [(name("a"), platforms(cached))].into(),
+        in_registry: in_registry.into_iter().map(|known| (name("a"), known)).collect(),
     };
     let plan = plan_of(&[("a", &[])], wish, &facts).unwrap();
     plan.packages[0]
@@ -110,15 +115,122 @@ fn each_platform_is_decided_by_itself() {
 }
 
 #[test]
+fn what_the_registry_has_is_not_built() {
+    let check = |wish: &Wish, known: InRegistry, expected: [&str; 2]| {
+        assert_eq!(decisions_with(wish, &["linux/amd64"], Some(known)), expected);
+    };
+    let has = |texts: &[&str]| InRegistry::Platforms(platforms(texts));
+    let (plain, found) = (Wish::default(), "linux/amd64 found in the cache");
+    let pull = Wish {
+        pull: true,
+        ..Wish::default()
+    };
+    let no_build = Wish {
+        no_build: true,
+        ..Wish::default()
+    };
+    check(
+        &plain,
+        has(&["linux/arm64"]),
+        [found, "linux/arm64 found in its registry"],
+    );
+    check(
+        &pull,
+        has(&["linux/arm64"]),
+        [found, "linux/arm64 pull in its registry"],
+    );
+    let nowhere = "linux/arm64 build neither in the cache nor in its registry";
+    check(&plain, has(&["linux/s390x"]), [found, nowhere]);
+    check(&pull, has(&[]), [found, nowhere]);
+    let silent = "linux/arm64 build not in the cache, and its registry does not say whether it has it";
+    check(&plain, InRegistry::Unknown, [found, silent]);
+    check(
+        &no_build,
+        has(&["linux/arm64"]),
+        [found, "linux/arm64 found in its registry"],
+    );
+    check(
+        &no_build,
+        has(&[]),
+        [found, "linux/arm64 skip neither in the cache nor in its registry"],
+    );
+    assert_eq!(
+        decisions(&no_build, &[]),
+        ["linux/amd64 skip not in the cache", "linux/arm64 skip not in the cache"]
+    );
+}
+
+/// Plans the push of one package.
+fn push_of(wish: &Wish, is_dirty: bool, releases: &[&str]) -> Result<Option<PlannedPush>, PlanError> {
+    let (package, mut identity) = package("a", &["amd64"]);
+    identity.is_dirty = is_dirty;
+    let releases: Vec<String> = releases.iter().map(ToString::to_string).collect();
+    let candidates = [Candidate {
+        package: &package,
+        identity: &identity,
+        images: &BTreeSet::new(),
+        releases: &releases,
+    }];
+    let mut plan = plan(&candidates, wish, &Facts::default())?;
+    Ok(plan.packages.remove(0).push)
+}
+
+#[test]
+fn what_is_committed_is_pushed_and_released() {
+    let push = |release: Option<&str>| Wish {
+        push: true,
+        release: release.map(str::to_owned),
+        ..Wish::default()
+    };
+    let planned = |releases: &[&str]| {
+        Ok(Some(PlannedPush {
+            name: name("a"),
+            releases: releases.iter().map(ToString::to_string).collect(),
+        }))
+    };
+    assert_eq!(push_of(&Wish::default(), true, &["v1.0.0"]), Ok(None));
+    assert_eq!(push_of(&push(None), false, &[]), planned(&[]));
+    assert_eq!(push_of(&push(None), false, &["v1.0.0"]), planned(&["v1.0.0"]));
+    assert_eq!(push_of(&push(Some("v2")), false, &["v1.0.0"]), planned(&["v2"]));
+    assert_eq!(
+        push_of(&push(None), true, &[]),
+        Err(PlanError::Dirty(vec!["o/a:1".into()]))
+    );
+    for wrong in ["a/b", "v1:2", "-x", "", "v1.0.0+x"] {
+        let refused = push_of(&push(Some(wrong)), false, &[]);
+        assert!(matches!(refused, Err(PlanError::Release(..))), "{wrong}: {refused:?}");
+    }
+    let nothing = Wish {
+        skip_platforms: platforms(&["linux/amd64"]),
+        ..push(None)
+    };
+    assert_eq!(push_of(&nothing, true, &[]), Ok(None));
+}
+
+#[test]
 fn bad_wishes_are_refused() {
     let both = Wish {
         platforms: platforms(&["linux/arm64"]),
         skip_platforms: platforms(&["linux/amd64"]),
-        force: false,
+        ..Wish::default()
     };
     assert_eq!(
         plan_of(&[("a", &[])], &both, &Facts::default()),
-        Err(PlanError::PlatformsAndSkipPlatforms)
+        Err(PlanError::Conflict("--platforms", "--skip-platforms"))
+    );
+    let forced = |pull, no_build| Wish {
+        force: true,
+        pull,
+        no_build,
+        ..Wish::default()
+    };
+    assert_eq!(
+        plan_of(&[("a", &[])], &forced(true, false), &Facts::default()),
+        Err(PlanError::Conflict("--force", "--pull"))
+    );
+    assert_eq!(
+        plan_of(&[("a", &[])], &forced(false, true), &Facts::default()),
+        Err(PlanError::Conflict("--force", "--nobuild"))
     );
     let unknown = Wish {
         platforms: platforms(&["linux/mips"]),
@@ -141,6 +253,7 @@ fn another_commit_can_be_shown_but_not_built() {
         package: &package,
         identity: &identity,
         images: &BTreeSet::new(),
+        releases: &[],
     }];
     assert!(matches!(
         plan(&candidates, &Wish::default(), &Facts::default()),
@@ -148,6 +261,7 @@ fn another_commit_can_be_shown_but_not_built() {
     ));
     let cached = Facts {
         in_cache: [(name("a"), platforms(&["linux/amd64"]))].into(),
+        ..Facts::default()
     };
     assert!(plan(&candidates, &Wish::default(), &cached).is_ok());
 }

@@ -3,9 +3,9 @@
 //! The exchange is Docker's token protocol (distribution's docs/spec/auth/token.md and oauth.md). Nothing in here is ever
 //! logged: header values are marked sensitive and no `Debug` shows a token.
 
-use super::clients::Clients;
+use super::clients::{Clients, Patience};
 use super::error::RegistryError;
-use super::response::{bounded, failure, seconds, shown};
+use super::response::{bounded, failure, retry_after, shown};
 use super::retry::Failed;
 use crate::oci::credentials::{CredentialSource, Credentials};
 use base64::Engine as _;
@@ -79,7 +79,7 @@ impl Tokens {
     /// Answers a 401 that came although `refused` was shown. None when there is nothing (else) to show.
     pub(super) async fn answer(
         &self,
-        clients: &Clients,
+        http: (&Clients, Patience),
         audience: Audience<'_>,
         challenges: &[String],
         refused: Option<&HeaderValue>,
@@ -92,7 +92,7 @@ impl Tokens {
         }
         // Not kept: it was refused, or there was none.
         *token = None;
-        let fetched = self.fetch(clients, audience, challenges).await?;
+        let fetched = self.fetch(http, audience, challenges).await?;
         *token = fetched.filter(|token| Some(&token.header) != refused);
         Ok(token.as_ref().map(|token| token.header.clone()))
     }
@@ -113,7 +113,7 @@ impl Tokens {
 
     async fn fetch(
         &self,
-        clients: &Clients,
+        http: (&Clients, Patience),
         audience: Audience<'_>,
         challenges: &[String],
     ) -> Result<Option<Token>, Failed> {
@@ -132,7 +132,7 @@ impl Tokens {
                     None => audience.scope.to_owned(),
                 };
                 let ask = Ask { realm, service, scope };
-                ask.token(clients, audience, &credentials).await.map(Some)
+                ask.token(http, audience, &credentials).await.map(Some)
             }
         }
     }
@@ -224,12 +224,12 @@ struct Answer {
 impl Ask {
     async fn token(
         &self,
-        clients: &Clients,
+        http: (&Clients, Patience),
         audience: Audience<'_>,
         credentials: &Credentials,
     ) -> Result<Token, Failed> {
         let url = shown(&self.realm);
-        let http = clients.of(&self.realm)?;
+        let http = http.0.of(&self.realm, http.1)?;
         let request = self.request(&http, credentials);
         let response = request
             .send()
@@ -246,7 +246,7 @@ impl Ask {
             .into());
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
-            let retry_after = seconds(&response);
+            let retry_after = retry_after(&response);
             let error = RegistryError::RateLimited {
                 registry: audience.registry.to_owned(),
                 retry_after_seconds: retry_after.map(|pause| pause.as_secs()),

@@ -1,4 +1,5 @@
-//! HTTP clients: one for all hosts, and one of its own for each host that has certificates in a directory of Docker's.
+//! HTTP clients: one for all hosts, and one of its own for each host that has certificates in a directory of Docker's;
+//! each for every kind of patience.
 
 use super::error::{RegistryError, reason};
 use super::mirrors::{DOCKER_HUB, DOCKER_HUB_HOST};
@@ -10,25 +11,30 @@ use std::time::Duration;
 
 /// How long a connection may take to come up: beyond it a machine is gone rather than slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same where nothing depends on the answer: beyond it, a user thinks that nothing happens.
+const HASTY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a registry may be silent in the middle of an answer before the request is repeated.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who connects to a host, with the certificates that are meant for it.
 pub(super) struct Clients {
-    common: Pair,
     roots: Vec<Certificate>,
     /// Directories like `/etc/docker/certs.d`.
     directories: Vec<PathBuf>,
-    /// By host; made when a host is first met.
-    own: Mutex<BTreeMap<String, Pair>>,
+    /// By host, the empty one for all that have no certificates of their own; made when they are first needed.
+    made: Mutex<BTreeMap<(String, Patience), reqwest::Client>>,
 }
 
-/// A client for most requests, and one for what takes as long as it takes. For reqwest an upload is silence: its limit
-/// runs from the first byte that is sent to the first that is answered.
-#[derive(Clone)]
-struct Pair {
-    hasty: reqwest::Client,
-    patient: reqwest::Client,
+/// How long is waited for a host. reqwest has these limits for a whole client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Patience {
+    /// For most requests.
+    Usual,
+    /// As usual, but a connection comes up soon or never.
+    Hasty,
+    /// No limit of time but for connecting: the caller watches. For reqwest an upload is silence: its limit runs from
+    /// the first byte that is sent to the first that is answered.
+    Endless,
 }
 
 impl Clients {
@@ -39,32 +45,25 @@ impl Clients {
         for path in certificates {
             roots.extend(read_roots(path)?);
         }
-        Ok(Self {
-            common: pair(&roots, None)?,
+        let clients = Self {
             roots,
             directories,
-            own: Mutex::default(),
-        })
+            made: Mutex::default(),
+        };
+        // An authority that is no use is said before anything is done.
+        if !clients.roots.is_empty() {
+            build(&clients.roots, None, Patience::Usual)?;
+        }
+        Ok(clients)
     }
 
     /// The client for an address.
-    pub(super) fn of(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
-        Ok(self.pair(url)?.hasty)
-    }
-
-    /// The client for an address that has no limit of time but for connecting: the caller watches.
-    pub(super) fn patient(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
-        Ok(self.pair(url)?.patient)
-    }
-
-    fn pair(&self, url: &Url) -> Result<Pair, RegistryError> {
+    pub(super) fn of(&self, url: &Url, patience: Patience) -> Result<reqwest::Client, RegistryError> {
         let host = host(url);
         let directories = self.directories_of(&host);
-        if directories.is_empty() {
-            return Ok(self.common.clone());
-        }
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = own.get(&host) {
+        let key = (if directories.is_empty() { String::new() } else { host }, patience);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = made.get(&key) {
             return Ok(client.clone());
         }
         let (mut roots, mut identity) = (self.roots.clone(), None);
@@ -73,8 +72,8 @@ impl Clients {
             roots.extend(found.0);
             identity = identity.or(found.1);
         }
-        let client = pair(&roots, identity)?;
-        own.insert(host, client.clone());
+        let client = build(&roots, identity, patience)?;
+        made.insert(key, client.clone());
         Ok(client)
     }
 
@@ -98,29 +97,24 @@ fn host(url: &Url) -> String {
     }
 }
 
-fn pair(roots: &[Certificate], identity: Option<Identity>) -> Result<Pair, RegistryError> {
-    let build = |limit| build(roots, identity.clone(), limit);
-    Ok(Pair {
-        hasty: build(Some(READ_TIMEOUT))?,
-        patient: build(None)?,
-    })
-}
-
 fn build(
     roots: &[Certificate],
     identity: Option<Identity>,
-    limit: Option<Duration>,
+    patience: Patience,
 ) -> Result<reqwest::Client, RegistryError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("lkpkg/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(match patience {
+            Patience::Hasty => HASTY_CONNECT_TIMEOUT,
+            Patience::Usual | Patience::Endless => CONNECT_TIMEOUT,
+        })
         // Redirects are followed by hand: credentials must not go to another host.
         .redirect(reqwest::redirect::Policy::none());
     for root in roots {
         builder = builder.add_root_certificate(root.clone());
     }
-    if let Some(limit) = limit {
-        builder = builder.read_timeout(limit);
+    if patience != Patience::Endless {
+        builder = builder.read_timeout(READ_TIMEOUT);
     }
     if let Some(identity) = identity {
         builder = builder.identity(identity);

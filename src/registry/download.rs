@@ -87,7 +87,7 @@ impl Download {
         }
         self.resumes += 1;
         self.resumed_at = self.offset;
-        tokio::time::sleep(self.repository.registry.0.retries.pause(self.resumes)).await;
+        tokio::time::sleep(self.repository.registry.inner.retries.pause(self.resumes)).await;
         let again = get(&self.repository, &self.path, self.offset).await?;
         // Gone in the middle: what broke says more than that it is missing.
         (self.response, self.skip) = again.ok_or(broken)?;
@@ -101,7 +101,14 @@ async fn get(repository: &Repository, path: &str, offset: u64) -> Result<Option<
         offset,
         ..repository.ask(Method::GET, path.to_owned(), "")
     };
-    let Some(response) = repository.registry.ask(&ask).await? else {
+    let answer = match repository.registry.ask(&ask).await {
+        // Not every registry knows this kind of a range either: to the end, wherever that is.
+        Err(RegistryError::Status { status: 416, .. }) if offset > 0 => {
+            repository.registry.ask(&Ask { offset: 0, ..ask }).await?
+        }
+        answer => answer?,
+    };
+    let Some(response) = answer else {
         return Ok(None);
     };
     let begins = match response.status() {

@@ -17,6 +17,8 @@ pub enum RegistryError {
     Unreachable {
         /// What was asked for.
         url: String,
+        /// Whether there was a connection.
+        is_connected: bool,
         /// Why.
         reason: String,
     },
@@ -151,11 +153,15 @@ impl RegistryError {
     /// A request that got no (whole) answer.
     pub(super) fn unanswered(url: &Url, error: reqwest::Error) -> Self {
         let url = shown(url);
-        let is_untrusted = is_untrusted(&error);
+        let (is_untrusted, is_connected) = (is_untrusted(&error), !error.is_connect());
         let reason = reason(error);
         match is_untrusted {
             true => Self::Untrusted { url, reason },
-            false => Self::Unreachable { url, reason },
+            false => Self::Unreachable {
+                url,
+                is_connected,
+                reason,
+            },
         }
     }
 
@@ -163,6 +169,7 @@ impl RegistryError {
     pub(super) fn silent(url: &Url, patience: Duration) -> Self {
         Self::Unreachable {
             url: shown(url),
+            is_connected: true,
             reason: format!("nothing has moved for {} s", patience.as_secs()),
         }
     }

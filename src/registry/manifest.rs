@@ -33,7 +33,7 @@ impl Repository {
     }
 
     async fn has_at(&self, digest: &Digest, kind: &str, accept: &'static str) -> Result<bool, RegistryError> {
-        let places = &self.registry.0.places;
+        let places = &self.registry.inner.places;
         if places.has(&self.host, &self.name, digest) {
             return Ok(true);
         }
@@ -69,17 +69,21 @@ impl Repository {
         }
         same(&response, &descriptor.digest)?;
         self.remember([descriptor.digest.clone()]);
-        self.registry.0.places.add(&self.host, &self.name, &descriptor.digest);
+        self.registry
+            .inner
+            .places
+            .add(&self.host, &self.name, &descriptor.digest);
         Ok(text(&response, SUBJECT).is_some())
     }
 
-    /// What a tag stands for, as an index. A single manifest becomes an index of one.
-    pub(super) async fn tagged_index(&self, tag: &str) -> Result<Option<(Descriptor, Index)>, RegistryError> {
-        let Some((stated, bytes)) = self.document(tag, None).await? else {
+    /// What a tag or digest stands for, and the same as an index. A single manifest becomes an index of one, for the
+    /// platform that its configuration names. None where there is no such thing.
+    pub async fn index(&self, object: &str) -> Result<Option<(Descriptor, Index)>, RegistryError> {
+        let expected = object.parse().ok();
+        let Some((stated, bytes)) = self.document(object, expected.as_ref()).await? else {
             return Ok(None);
         };
         let descriptor = Descriptor::of(&stated, &bytes);
-        self.remember([descriptor.digest.clone()]);
         let document = Document::parse(&bytes).map_err(|source| damaged(&descriptor, source))?;
         let index = index_of(self, &descriptor, &document).await?;
         Ok(Some((descriptor, index)))

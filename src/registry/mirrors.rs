@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 pub(super) const DOCKER_HUB: &str = "docker.io";
 /// The host that answers for it.
 pub(super) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
-/// The key for all registries that are not named.
-const ALL: &str = "*";
+/// What stands for all registries that are not named.
+pub const ALL_REGISTRIES: &str = "*";
 
 /// Registry → mirrors; the key `*` is for all that are not named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Mirrors {
             let text = text.as_ref().trim();
             let (registry, address) = match text.split_once('=') {
                 Some((registry, address)) if !registry.contains("://") => (registry, address),
-                _ => (ALL, text),
+                _ => (ALL_REGISTRIES, text),
             };
             let syntax = || MirrorError::Syntax(text.split_once('@').map_or(text, |_| "(with a user)").to_owned());
             let url = reqwest::Url::parse(address).map_err(|_| syntax())?;
@@ -57,7 +57,7 @@ impl Mirrors {
     pub(super) fn mirror(&self, registry: &str) -> Option<&str> {
         self.0
             .get(canonical(registry))
-            .or_else(|| self.0.get(ALL))
+            .or_else(|| self.0.get(ALL_REGISTRIES))
             .map(String::as_str)
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod manifest;
 mod mirrors;
 mod places;
+mod probe;
 mod push;
 mod referrers;
 mod repository;
@@ -25,16 +26,23 @@ mod tests;
 mod upload;
 
 pub use error::RegistryError;
-pub use mirrors::{MirrorError, Mirrors};
+pub use mirrors::{ALL_REGISTRIES, MirrorError, Mirrors};
+pub use probe::Greeting;
 pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};
 pub use repository::Repository;
+pub use tags::Extension;
 
 use crate::oci::Reference;
 use crate::oci::credentials::CredentialSource;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
+
+/// Blobs that are sent at once where nothing else is wanted: enough to hide the latency of a registry, few enough for its
+/// limits.
+pub const JOBS: usize = 8;
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -48,23 +56,37 @@ pub struct RegistrySettings {
     /// Directories like Docker's `/etc/docker/certs.d`: in `<host[:port]>/`, `*.crt` are authorities that are trusted
     /// for this host alone, and `x.cert` with `x.key` is what it is shown. Those that are not there are passed over.
     pub certificate_directories: Vec<PathBuf>,
+    /// How many blobs are sent at once, by all pushes together; usually [`JOBS`].
+    pub jobs: usize,
 }
 
 /// A client of all registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry {
+    inner: Arc<Inner>,
+    /// See [`Self::hasty`].
+    is_hasty: bool,
+}
 
 struct Inner {
     clients: clients::Clients,
     mirrors: Mirrors,
     /// Mirrors that could not be reached.
     lost_mirrors: Mutex<BTreeSet<String>>,
+    /// Registries to which there was no connection, and why.
+    lost_registries: Mutex<BTreeMap<String, String>>,
+    /// Addresses at which there is a registry for sure.
+    sure_registries: Mutex<BTreeSet<String>>,
     /// Hosts on this machine that were found to speak TLS.
     secure_hosts: Mutex<BTreeSet<String>>,
     tokens: auth::Tokens,
     retries: retry::Retries,
     /// Where content is known to be.
     places: places::Places,
+    jobs: usize,
+    /// One permit for each blob that is sent just now. It is asked for by those whose turn it is ([`places`]), so that
+    /// nobody who holds one waits for somebody who wants one.
+    sending: Semaphore,
     /// Requests that were sent, of every kind.
     requests: AtomicU64,
 }
@@ -76,22 +98,40 @@ impl Registry {
     }
 
     fn with_retries(settings: RegistrySettings, retries: retry::Retries) -> Result<Self, RegistryError> {
-        Ok(Self(Arc::new(Inner {
+        let jobs = settings.jobs.max(1);
+        let inner = Inner {
             clients: clients::Clients::new(&settings.certificates, settings.certificate_directories)?,
             mirrors: settings.mirrors,
             lost_mirrors: Mutex::default(),
+            lost_registries: Mutex::default(),
+            sure_registries: Mutex::default(),
             secure_hosts: Mutex::default(),
             tokens: auth::Tokens::new(settings.credentials),
             retries,
             places: places::Places::default(),
+            jobs,
+            sending: Semaphore::new(jobs),
             requests: AtomicU64::new(0),
-        })))
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            is_hasty: false,
+        })
+    }
+
+    /// The same client, for questions whose answer can be done without: it believes at once that a registry cannot be
+    /// reached, and then asks it nothing more. What a registry does answer, such as that it is too busy, counts as ever.
+    pub fn hasty(&self) -> Self {
+        Self {
+            is_hasty: true,
+            ..self.clone()
+        }
     }
 
     /// How many requests have been sent to registries and their storage, repeated ones included; those to token services
     /// are not counted.
     pub fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
+        self.inner.requests.load(Ordering::Relaxed)
     }
 
     /// The repository that an image's name speaks of.

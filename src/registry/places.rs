@@ -15,6 +15,8 @@ type Key = (String, Digest);
 #[derive(Default)]
 struct Place {
     repositories: BTreeSet<String>,
+    /// Those of which a manifest was met that needs it, by a mirror perhaps.
+    likely: BTreeSet<String>,
     /// Held by whoever sends it.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -31,10 +33,21 @@ impl Places {
         place.repositories.insert(repository.to_owned());
     }
 
+    /// The repository has it in all likelihood: enough to have it mounted from there, which a registry can refuse, and
+    /// not enough to believe that it is there.
+    pub(super) fn add_likely<'a>(&self, host: &str, repository: &str, digests: impl IntoIterator<Item = &'a Digest>) {
+        let mut known = self.lock();
+        for digest in digests {
+            let place = known.entry((host.to_owned(), digest.clone())).or_default();
+            place.likely.insert(repository.to_owned());
+        }
+    }
+
     /// It was not there after all.
     pub(super) fn forget(&self, host: &str, repository: &str, digest: &Digest) {
         if let Some(place) = self.lock().get_mut(&(host.to_owned(), digest.clone())) {
             place.repositories.remove(repository);
+            place.likely.remove(repository);
         }
     }
 
@@ -45,11 +58,12 @@ impl Places {
         place.is_some_and(|place| place.repositories.contains(repository))
     }
 
-    /// Another repository of the same registry that has it.
+    /// Another repository of the same registry that has it, or is likely to.
     pub(super) fn elsewhere(&self, host: &str, repository: &str, digest: &Digest) -> Option<String> {
         let known = self.lock();
         let place = known.get(&(host.to_owned(), digest.clone()))?;
-        place.repositories.iter().find(|other| *other != repository).cloned()
+        let mut all = place.repositories.iter().chain(&place.likely);
+        all.find(|other| *other != repository).cloned()
     }
 
     /// Waits until nobody else sends it to this registry.

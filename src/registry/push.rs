@@ -3,18 +3,18 @@
 use super::error::RegistryError;
 use super::manifest::index_of;
 use super::referrers::referrer_of;
-use super::tags::merged;
-use super::upload::{Arrival, Upload};
+use super::tags::{Extension, merged};
+use super::upload::{Arrival, Presence, Upload};
 use super::{Repository, body};
 use crate::content::{ContentError, Document, Source, read_document};
-use crate::oci::{Descriptor, Digest, Index, media_type};
+use crate::oci::{Descriptor, Digest, Index, annotation, media_type};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many blobs travel at once: enough to hide the latency of a registry, few enough for its limits.
-const JOBS: usize = 8;
+/// The largest blob that is sent without asking whether it is there: to send it takes no longer than to ask.
+const UNASKED_BYTES_MAX: u64 = 1 << 20;
 /// How deep indexes may be nested; real ones are two levels deep.
 const DEPTH_MAX: usize = 8;
 
@@ -26,8 +26,10 @@ pub enum Existing {
     Merge,
     /// It gets what is pushed.
     Replace,
-    /// It stays, and that is an error: for tags of releases.
-    Refuse,
+    /// It may gain what it does not have, and what it has stays as it is: for tags of releases. Where it has all of
+    /// what is pushed, it is left alone; where it has something else, that is an error
+    /// ([`RegistryError::TagTaken`]).
+    Extend,
 }
 
 /// How far a blob is.
@@ -55,24 +57,12 @@ pub struct PushProgress {
 }
 
 /// How an image is pushed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct PushOptions {
-    /// How many blobs and manifests travel at once.
-    pub jobs: usize,
     /// What happens to tags that stand for something else.
     pub existing: Existing,
     /// Who is told what happens to each blob; called often and must be quick.
     pub progress: Option<Arc<dyn Fn(PushProgress) + Send + Sync>>,
-}
-
-impl Default for PushOptions {
-    fn default() -> Self {
-        Self {
-            jobs: JOBS,
-            existing: Existing::default(),
-            progress: None,
-        }
-    }
 }
 
 /// What [`push`] did.
@@ -118,10 +108,18 @@ pub async fn push(
 ) -> Result<Pushed, RegistryError> {
     let (bytes, document) = read_document(source, root).await?;
     let root = Descriptor::new(document.media_type(), root.digest.clone(), root.size);
+    let index = match options.existing {
+        Existing::Merge => index_of(source, &root, &document).await?,
+        // Platforms do not matter: only digests are compared.
+        Existing::Replace | Existing::Extend => match &document {
+            Document::Index(index) => Index::clone(index),
+            Document::Manifest(_) => Index::of(vec![root.clone()]),
+        },
+    };
     let push = Push {
         source,
         repository: repository.for_writing(),
-        index: index_of(source, &root, &document).await?,
+        index,
         root,
         bytes,
         document,
@@ -151,7 +149,20 @@ struct Push<'a> {
 struct Missing {
     /// Parents before children, each once.
     documents: Vec<(Descriptor, Bytes, Document)>,
-    blobs: BTreeMap<Digest, Descriptor>,
+    blobs: BTreeMap<Digest, (Descriptor, Presence)>,
+    /// Whether the root itself is.
+    is_root_missing: bool,
+}
+
+/// What a manifest that is not there points at. Configurations and what is said about an image are made anew with every
+/// image, layers are not.
+fn presence(child: &Descriptor) -> Presence {
+    let is_of_one_image =
+        child.media_type == media_type::CONFIG || child.annotations.contains_key(annotation::PREDICATE_TYPE);
+    match is_of_one_image && child.size <= UNASKED_BYTES_MAX {
+        true => Presence::Unlikely,
+        false => Presence::Unknown,
+    }
 }
 
 impl Push<'_> {
@@ -189,9 +200,16 @@ impl Push<'_> {
         }
         match self.options.existing {
             Existing::Replace => Ok(None),
-            Existing::Refuse => Err(self.taken(tag, found.digest)),
+            Existing::Extend => match self.repository.index(tag).await? {
+                None => Ok(None),
+                Some((found, index)) => match Extension::of(&index, &self.root, &self.index) {
+                    Extension::Right => Ok(Some(found)),
+                    Extension::Possible => Ok(None),
+                    Extension::Taken => Err(self.repository.taken(tag, &found.digest, &self.root.digest)),
+                },
+            },
             Existing::Merge => {
-                let found = self.repository.tagged_index(tag).await?;
+                let found = self.repository.index(tag).await?;
                 let is_right = |(_, index): &(_, Index)| merged(index, &self.index).is_none();
                 Ok(found.filter(is_right).map(|(descriptor, _)| descriptor))
             }
@@ -202,45 +220,42 @@ impl Push<'_> {
         self.root.media_type == media_type::INDEX
     }
 
-    fn taken(&self, tag: &str, found: Digest) -> RegistryError {
-        RegistryError::TagTaken {
-            name: self.repository.tagged(tag),
-            found,
-            wanted: self.root.digest.clone(),
-        }
-    }
-
     /// Lets a tag stand for the root, whose children are all there.
     async fn name(&self, tag: &str) -> Result<Descriptor, RegistryError> {
-        if self.options.existing == Existing::Merge {
-            let first = (self.root.clone(), self.bytes.clone());
-            return self.repository.merge_into(tag, &self.index, first).await;
+        let root = (self.root.clone(), self.bytes.clone());
+        let rewritten = match self.options.existing {
+            Existing::Merge => self.repository.merge_into(tag, &self.index, root).await?,
+            Existing::Extend => self.repository.extend_to(tag, &self.index, root).await?,
+            Existing::Replace => {
+                self.put(tag, &self.root, &self.bytes, &self.document).await?;
+                return Ok(self.root.clone());
+            }
+        };
+        if rewritten.descriptor.digest == self.root.digest && !rewritten.is_listed {
+            self.list_with_subject(&self.root, &self.document);
         }
-        // Blobs take their time: it was free before.
-        if self.options.existing == Existing::Refuse
-            && let Some(found) = self.repository.find(tag).await?
-            && found.digest != self.root.digest
-        {
-            return Err(self.taken(tag, found.digest));
-        }
-        self.put(tag, &self.root, &self.bytes, &self.document).await?;
-        Ok(self.root.clone())
+        Ok(rewritten.descriptor)
     }
 
     /// What the registry does not have, but for the root.
     async fn missing(&self) -> Result<Missing, RegistryError> {
         let mut missing = Missing::default();
+        if self.repository.has_manifest(&self.root.digest).await? {
+            self.repository.met(&self.document);
+            return Ok(missing);
+        }
+        missing.is_root_missing = true;
         let root = (self.root.clone(), self.bytes.clone(), self.document.clone());
         let mut level = vec![root];
         for _ in 0..DEPTH_MAX {
             let mut next = BTreeMap::new();
             for (descriptor, bytes, document) in level {
                 for child in document.children() {
-                    let place = match Document::is_type(&child.media_type) {
-                        true => &mut next,
-                        false => &mut missing.blobs,
-                    };
-                    place.insert(child.digest.clone(), child.clone());
+                    let (digest, child) = (child.digest.clone(), child.clone());
+                    match Document::is_type(&child.media_type) {
+                        true => drop(next.insert(digest, child)),
+                        false => drop(missing.blobs.insert(digest, (child.clone(), presence(&child)))),
+                    }
                 }
                 // The same document can be met again further down: its place is the lowest.
                 missing
@@ -253,7 +268,10 @@ impl Push<'_> {
                 return Ok(missing);
             }
             let found = stream::iter(next.into_values()).map(|child| self.look(child));
-            let found: Vec<_> = found.buffered(self.options.jobs.max(1)).try_collect().await?;
+            let found: Vec<_> = found
+                .buffered(self.repository.registry.inner.jobs)
+                .try_collect()
+                .await?;
             level = found.into_iter().flatten().collect();
         }
         Err(RegistryError::Content(ContentError::Mismatch {
@@ -264,7 +282,16 @@ impl Push<'_> {
 
     /// A document, when the registry does not have it.
     async fn look(&self, child: Descriptor) -> Result<Option<(Descriptor, Bytes, Document)>, RegistryError> {
+        let Repository {
+            host, name, registry, ..
+        } = &self.repository;
+        let is_ours = registry.inner.places.has(host, name, &child.digest);
         if self.repository.has_manifest(&child.digest).await? {
+            // Its blobs can be mounted from there. Whoever sent it in this run knows that already; and where the source
+            // does not have it, it does not matter.
+            if !is_ours && let Ok((_, document)) = read_document(self.source, &child).await {
+                self.repository.met(&document);
+            }
             return Ok(None);
         }
         let (bytes, document) = read_document(self.source, &child).await?;
@@ -273,12 +300,12 @@ impl Push<'_> {
 
     /// Sends blobs, then manifests, then the indexes that list them.
     async fn send(&self, missing: Missing) -> Result<Pushed, RegistryError> {
-        let jobs = self.options.jobs.max(1);
+        let jobs = self.repository.registry.inner.jobs;
         // The largest first, so that none of them is left alone at the end.
         let mut blobs: Vec<_> = missing.blobs.into_values().collect();
-        blobs.sort_by(|a, b| (b.size, &a.digest).cmp(&(a.size, &b.digest)));
-        let blobs = stream::iter(blobs).map(async |blob| {
-            let arrival = self.blob(&blob, false).await?;
+        blobs.sort_by(|(a, _), (b, _)| (b.size, &a.digest).cmp(&(a.size, &b.digest)));
+        let blobs = stream::iter(blobs).map(async |(blob, presence)| {
+            let arrival = self.blob(&blob, presence).await?;
             Ok::<_, RegistryError>((blob, arrival))
         });
         let pushed = blobs
@@ -296,7 +323,7 @@ impl Push<'_> {
         }
         // The root comes with its tag, unless it has none, or is to be the only one in an index.
         let is_child = self.options.existing == Existing::Merge && matches!(self.document, Document::Manifest(_));
-        if is_child || !self.is_tagged {
+        if missing.is_root_missing && (is_child || !self.is_tagged) {
             self.put(self.root.digest.as_str(), &self.root, &self.bytes, &self.document)
                 .await?;
         }
@@ -321,8 +348,8 @@ impl Push<'_> {
         let Repository {
             host, name, registry, ..
         } = &self.repository;
-        registry.0.places.forget(host, name, child);
-        self.blob(blob, true).await?;
+        registry.inner.places.forget(host, name, child);
+        self.blob(blob, Presence::Missing).await?;
         self.put(descriptor.digest.as_str(), descriptor, bytes, document).await
     }
 
@@ -334,16 +361,19 @@ impl Push<'_> {
         document: &Document,
     ) -> Result<(), RegistryError> {
         let is_listed = self.repository.put_manifest(object, descriptor, bytes).await?;
-        if !is_listed && let Some(referrer) = referrer_of(descriptor, document) {
-            self.referrers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(referrer);
+        if !is_listed {
+            self.list_with_subject(descriptor, document);
         }
         Ok(())
     }
 
-    async fn blob(&self, blob: &Descriptor, is_sure: bool) -> Result<Arrival, RegistryError> {
+    /// Notes what is about something else, to be listed with it when all has been written.
+    fn list_with_subject(&self, descriptor: &Descriptor, document: &Document) {
+        let mut referrers = self.referrers.lock().unwrap_or_else(PoisonError::into_inner);
+        referrers.extend(referrer_of(descriptor, document));
+    }
+
+    async fn blob(&self, blob: &Descriptor, presence: Presence) -> Result<Arrival, RegistryError> {
         let report = self.options.progress.clone().map(|report| {
             let (digest, size_bytes) = (blob.digest.clone(), blob.size);
             move |state| {
@@ -358,7 +388,7 @@ impl Push<'_> {
             .clone()
             .map(|report| -> body::Listener { Box::new(move |at| report(BlobState::Sending(at))) });
         let arrival = Upload::new(&self.repository, self.source, blob, listener)
-            .run(is_sure)
+            .run(presence)
             .await?;
         if let Some(report) = report {
             report(match arrival {

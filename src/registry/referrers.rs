@@ -29,22 +29,22 @@ impl Repository {
             }) => {}
             Err(error) => return Err(error),
         }
-        let listed = self.tagged_index(&fallback_tag(subject)).await?;
+        let listed = self.index(&fallback_tag(subject)).await?;
         Ok(listed.map(|(_, index)| index.manifests).unwrap_or_default())
     }
 
     /// Lists a manifest with its subject where the registry does not do it itself.
     pub(super) async fn add_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), RegistryError> {
         let first = written(&Index::of(vec![referrer.clone()]));
-        let change = |existing: &Index| {
+        let change = |_: &Descriptor, existing: &Index| {
             let mut index = existing.clone();
             if index.manifests.iter().any(|known| known.digest == referrer.digest) {
-                return None;
+                return Ok(None);
             }
             index.manifests.push(referrer.clone());
             // Whoever is first, the list is the same.
             index.manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
-            Some(written(&index))
+            Ok(Some(written(&index)))
         };
         self.rewrite(&fallback_tag(subject), first, change).await?;
         Ok(())

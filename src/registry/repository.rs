@@ -6,7 +6,7 @@ use super::error::RegistryError;
 use super::request::{Access, Ask};
 use super::response::{bounded, media_type, shown, text};
 use crate::content::{BlobReader, ContentError, DOCUMENT_BYTES_MAX, Document, Source};
-use crate::oci::{Descriptor, Digest, Index, Reference};
+use crate::oci::{Descriptor, Digest, Reference};
 use async_trait::async_trait;
 use reqwest::{Method, header};
 use std::collections::BTreeSet;
@@ -40,8 +40,9 @@ impl Repository {
         }
     }
 
-    /// The same, for writing: what is read is read from the registry itself and not from a mirror.
-    pub(super) fn for_writing(&self) -> Self {
+    /// The same, for writing: what is read is read from the registry itself and not from a mirror, and the registry is
+    /// asked whether we may write.
+    pub fn for_writing(&self) -> Self {
         Self {
             access: Access::Push,
             ..self.clone()
@@ -77,7 +78,7 @@ impl Repository {
 
     /// What a tag or digest stands for: by HEAD, which counts against no limit, and by GET where a registry does not
     /// tell enough that way.
-    pub(super) async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
+    pub async fn find(&self, object: &str) -> Result<Option<Descriptor>, RegistryError> {
         let path = format!("manifests/{object}");
         match self.registry.ask(&self.ask(Method::HEAD, path, MANIFESTS)).await {
             Ok(None) => return Ok(None),
@@ -86,7 +87,9 @@ impl Repository {
                 let size = text(&response, header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
                 let media_type = media_type(&response);
                 if let (Some(digest), Some(size), true) = (digest, size, Document::is_type(media_type)) {
-                    return Ok(Some(Descriptor::new(media_type, digest, size)));
+                    let found = Descriptor::new(media_type, digest, size);
+                    self.remember([found.digest.clone()]);
+                    return Ok(Some(found));
                 }
             }
             // Not every registry knows HEAD.
@@ -107,7 +110,7 @@ impl Repository {
         expected: Option<&Digest>,
     ) -> Result<Option<(String, Vec<u8>)>, RegistryError> {
         let ask = self.ask(Method::GET, format!("manifests/{object}"), MANIFESTS);
-        let mut attempts = self.registry.0.retries.begin();
+        let mut attempts = self.registry.inner.retries.begin();
         let (url, stated, stated_type, bytes) = loop {
             let Some(response) = self.registry.ask(&ask).await? else {
                 return Ok(None);
@@ -128,22 +131,26 @@ impl Repository {
                 found: found.to_string(),
             });
         }
-        Ok(Some((type_of(url, stated_type, &bytes)?, bytes)))
+        let media_type = type_of(url, stated_type, &bytes)?;
+        if let Ok(document) = Document::parse(&bytes) {
+            self.remember([found]);
+            self.met(&document);
+        }
+        Ok(Some((media_type, bytes)))
     }
 
-    /// A manifest's bytes, checked; its children that are manifests are remembered.
-    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, RegistryError> {
-        let Some((_, bytes)) = self.document(digest.as_str(), Some(digest)).await? else {
-            return Ok(None);
-        };
-        if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
-            self.remember(index.manifests.into_iter().map(|child| child.digest));
-        }
-        Ok(Some(bytes))
+    /// Remembers what one of its documents points at: what is a manifest, and which blobs can be mounted from here.
+    pub(super) fn met(&self, document: &Document) {
+        let is_document = |child: &&&Descriptor| Document::is_type(&child.media_type);
+        let children = document.children();
+        self.remember(children.iter().filter(is_document).map(|child| child.digest.clone()));
+        let blobs = children.iter().filter(|child| !is_document(child));
+        let places = &self.registry.inner.places;
+        places.add_likely(&self.host, &self.name, blobs.map(|child| &child.digest));
     }
 
     async fn read_manifest(&self, digest: &Digest, offset: u64) -> Result<Option<BlobReader>, RegistryError> {
-        let Some(bytes) = self.manifest(digest).await? else {
+        let Some((_, bytes)) = self.document(digest.as_str(), Some(digest)).await? else {
             return Ok(None);
         };
         let mut bytes = std::io::Cursor::new(bytes);
@@ -155,7 +162,8 @@ impl Repository {
         let path = format!("blobs/{digest}");
         let begun = Download::begin(self, path, offset).await?;
         if begun.is_some() {
-            self.registry.0.places.add(&self.host, &self.name, digest);
+            // No more than that: a mirror may have answered.
+            self.registry.inner.places.add_likely(&self.host, &self.name, [digest]);
         }
         Ok(begun
             .map(|download| -> BlobReader { Box::pin(tokio_util::io::StreamReader::new(Box::pin(download.stream()))) }))
@@ -187,7 +195,6 @@ impl Source for Repository {
                 found: format!("{} gives {}", self.host, found.digest),
             });
         }
-        self.remember(found.iter().map(|descriptor| descriptor.digest.clone()));
         Ok(found)
     }
 

@@ -1,18 +1,20 @@
 //! The one function that asks a registry for something: mirrors, tokens, redirects and repeated tries are here.
 
+use super::Registry;
 use super::auth::Audience;
 use super::body::Body;
+use super::clients::Patience;
 use super::error::RegistryError;
 use super::mirrors::{DOCKER_HUB_HOST, is_loopback, own_host};
-use super::response::{failure, media_type, seconds, shown, text};
+use super::response::{failure, media_type, retry_after, shown, text};
 use super::retry::Failed;
-use super::{Inner, Registry};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
 };
 use reqwest::{Method, Response, StatusCode, Url};
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 /// Redirects that are followed: registries use one, to their storage.
 const REDIRECTS: u32 = 5;
@@ -22,6 +24,8 @@ const API_VERSION: &str = "docker-distribution-api-version";
 /// What a request wants to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access<'a> {
+    /// To be let in, without asking for any repository.
+    Enter,
     /// To read; a mirror may answer.
     Pull,
     /// To write, and to read in order to write: only the registry itself knows what it has.
@@ -73,6 +77,7 @@ impl<'a> Ask<'a> {
     fn scope(&self) -> String {
         let own = self.repository;
         match self.access {
+            Access::Enter => String::new(),
             Access::Pull => format!("repository:{own}:pull"),
             Access::Push => format!("repository:{own}:pull,push"),
             Access::Mount(other) => format!("repository:{own}:pull,push repository:{other}:pull"),
@@ -117,16 +122,24 @@ impl Registry {
     /// that it is not there (404), where something was read.
     pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Option<Response>, RegistryError> {
         if ask.access == Access::Pull
-            && let Some(response) = self.0.ask_mirror(ask).await
+            && let Some(response) = self.ask_mirror(ask).await
         {
             return Ok(Some(response));
         }
-        let mut attempts = self.0.retries.begin();
+        let mut attempts = self.inner.retries.begin();
         loop {
-            match self.0.ask_own(ask).await {
-                Ok(found) => return Ok(found),
-                Err(failed) => attempts.failed(failed).await?,
+            if let Some(error) = self.known_as_lost(ask.registry) {
+                return Err(error);
             }
+            let failed = match self.ask_own(ask).await {
+                Ok(found) => return Ok(found),
+                Err(failed) => failed,
+            };
+            if self.is_hasty && is_unconnected(&failed.error) {
+                return Err(self.lost(ask.registry, failed.error));
+            }
+            let given_up = attempts.failed(failed).await;
+            given_up.map_err(|error| self.lost(ask.registry, error))?;
         }
     }
 
@@ -137,8 +150,54 @@ impl Registry {
 
     /// [`Self::tell`] without another try: for parts of a blob, of which some may have arrived.
     pub(super) async fn tell_once(&self, ask: &Ask<'_>) -> Result<Response, Failed> {
-        Ok(self.0.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
+        Ok(self.ask_own(ask).await?.ok_or_else(|| missing(ask))?)
     }
+
+    /// Remembers a registry to which there was no connection.
+    fn lost(&self, registry: &str, error: RegistryError) -> RegistryError {
+        if let RegistryError::Unreachable { reason, .. } = &error
+            && is_unconnected(&error)
+        {
+            let mut lost = self.lost_registries();
+            lost.insert(registry.to_owned(), reason.clone());
+        }
+        error
+    }
+
+    /// The failure of whoever is in haste and asks a registry that cannot be reached.
+    fn known_as_lost(&self, registry: &str) -> Option<RegistryError> {
+        if !self.is_hasty {
+            return None;
+        }
+        let reason = self.lost_registries().get(registry)?.clone();
+        Some(RegistryError::Unreachable {
+            url: registry.to_owned(),
+            is_connected: false,
+            reason,
+        })
+    }
+
+    fn lost_registries(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        let lost = self.inner.lost_registries.lock();
+        lost.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn patience(&self) -> Patience {
+        match self.is_hasty {
+            true => Patience::Hasty,
+            false => Patience::Usual,
+        }
+    }
+}
+
+fn is_unconnected(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Unreachable {
+            is_connected: false,
+            ..
+        }
+    )
 }
 
 fn missing(ask: &Ask<'_>) -> RegistryError {
@@ -149,12 +208,13 @@ fn missing(ask: &Ask<'_>) -> RegistryError {
     }
 }
 
-impl Inner {
+/// Asking once.
+impl Registry {
     /// Whatever is wrong with a mirror, the registry itself may answer. One that cannot be reached is not asked again:
     /// waiting for it would be added to every request.
     async fn ask_mirror(&self, ask: &Ask<'_>) -> Option<Response> {
-        let mirror = self.mirrors.mirror(ask.registry)?;
-        let lost = || self.lost_mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirror = self.inner.mirrors.mirror(ask.registry)?;
+        let lost = || self.inner.lost_mirrors.lock().unwrap_or_else(PoisonError::into_inner);
         if lost().contains(mirror) {
             return None;
         }
@@ -176,8 +236,8 @@ impl Inner {
     async fn ask_own(&self, ask: &Ask<'_>) -> Result<Option<Response>, Failed> {
         let host = own_host(ask.registry);
         let (plain, secure) = (format!("http://{host}"), format!("https://{host}"));
-        let known = || self.secure_hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_loopback(host) || self.clients.has_own(host) || known().contains(host) {
+        let known = || self.inner.secure_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_loopback(host) || self.inner.clients.has_own(host) || known().contains(host) {
             return self.once(ask, &secure, None).await;
         }
         match self.once(ask, &plain, None).await {
@@ -198,8 +258,16 @@ impl Inner {
     }
 
     /// One try at one base address. A mirror is told for whom it stands in (`ns`, as containerd does).
-    async fn once(&self, ask: &Ask<'_>, base: &str, stands_for: Option<&str>) -> Result<Option<Response>, Failed> {
-        let mut url = address(&format!("{base}/v2/{}/{}", ask.repository, ask.path))?;
+    pub(super) async fn once(
+        &self,
+        ask: &Ask<'_>,
+        base: &str,
+        stands_for: Option<&str>,
+    ) -> Result<Option<Response>, Failed> {
+        let mut url = address(&match ask.access {
+            Access::Enter => format!("{base}/v2/"),
+            _ => format!("{base}/v2/{}/{}", ask.repository, ask.path),
+        })?;
         let own = url.origin();
         if let Some(at) = &ask.at {
             url = at.clone();
@@ -219,7 +287,7 @@ impl Inner {
         };
         // Only the registry itself may be shown and may ask who we are, not the storage that it sent us to.
         let header = match url.origin() == own {
-            true => self.tokens.known(audience).await,
+            true => self.inner.tokens.known(audience).await,
             false => None,
         };
         let mut response = self.follow(ask, &url, header.as_ref()).await?;
@@ -228,9 +296,12 @@ impl Inner {
             let challenges: Vec<_> = challenges
                 .filter_map(|value| value.to_str().ok().map(str::to_owned))
                 .collect();
-            let answer = self
-                .tokens
-                .answer(&self.clients, audience, &challenges, header.as_ref());
+            let answer = self.inner.tokens.answer(
+                (&self.inner.clients, self.patience()),
+                audience,
+                &challenges,
+                header.as_ref(),
+            );
             if let Some(header) = answer.await? {
                 response = self.follow(ask, &url, Some(&header)).await?;
             }
@@ -244,14 +315,14 @@ impl Inner {
         let mut at = first.clone();
         for _ in 0..=REDIRECTS {
             let http = match ask.body.is_streamed() {
-                true => self.clients.patient(&at)?,
-                false => self.clients.of(&at)?,
+                true => self.inner.clients.of(&at, Patience::Endless)?,
+                false => self.inner.clients.of(&at, self.patience())?,
             };
             let mut request = ask.request(&http, &at).await?;
             if let Some(header) = header.filter(|_| at.origin() == first.origin()) {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.inner.requests.fetch_add(1, Ordering::Relaxed);
             let response = ask.body.watch(&at, request.send()).await?;
             let location = text(&response, LOCATION.as_str()).filter(|_| response.status().is_redirection());
             let Some(location) = location else {
@@ -296,15 +367,15 @@ impl Inner {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_own => Err(RegistryError::Denied {
                 registry: audience.registry.to_owned(),
                 repository: audience.repository.to_owned(),
-                is_anonymous: self.tokens.is_anonymous(audience.registry).await,
+                is_anonymous: self.inner.tokens.is_anonymous(audience.registry).await,
             }
             .into()),
             StatusCode::TOO_MANY_REQUESTS => {
-                let retry_after = seconds(&response);
+                let retry_after = retry_after(&response);
                 let error = RegistryError::RateLimited {
                     registry: audience.registry.to_owned(),
                     retry_after_seconds: retry_after.map(|pause| pause.as_secs()),
-                    is_anonymous: self.tokens.is_anonymous(audience.registry).await,
+                    is_anonymous: self.inner.tokens.is_anonymous(audience.registry).await,
                 };
                 Err(Failed { error, retry_after })
             }
@@ -315,9 +386,22 @@ impl Inner {
     /// A 404 that does not look like a registry's is believed only where `/v2/` is there (OCI distribution
     /// specification, "Determining Support"): some networks answer 404 for every machine that is not there.
     async fn ensure_registry(&self, base: &str) -> Result<(), Failed> {
+        let sure = || {
+            let sure = self.inner.sure_registries.lock();
+            sure.unwrap_or_else(PoisonError::into_inner)
+        };
+        if sure().contains(base) {
+            return Ok(());
+        }
         let url = address(&format!("{base}/v2/"))?;
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let sent = self.clients.of(&url)?.get(url.clone()).send().await;
+        self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        let sent = self
+            .inner
+            .clients
+            .of(&url, self.patience())?
+            .get(url.clone())
+            .send()
+            .await;
         let response = sent.map_err(|error| RegistryError::unanswered(&url, error))?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(RegistryError::NotARegistry {
@@ -325,7 +409,10 @@ impl Inner {
                 found: "it answers 404".to_owned(),
             }
             .into()),
-            _ => Ok(()),
+            _ => {
+                sure().insert(base.to_owned());
+                Ok(())
+            }
         }
     }
 }
@@ -333,6 +420,7 @@ impl Inner {
 fn address(text: &str) -> Result<Url, RegistryError> {
     Url::parse(text).map_err(|error| RegistryError::Unreachable {
         url: text.to_owned(),
+        is_connected: false,
         reason: error.to_string(),
     })
 }

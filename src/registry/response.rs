@@ -3,9 +3,9 @@
 use super::error::RegistryError;
 use super::retry::Failed;
 use crate::oci::Digest;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::{Response, Url};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How much of an error's body is read.
 const ERROR_BODY_LIMIT_BYTES: usize = 16 << 10;
@@ -39,10 +39,24 @@ pub(super) fn media_type(response: &Response) -> &str {
     stated.split(';').next().unwrap_or_default().trim()
 }
 
-/// Retry-After in seconds (RFC 9110, 10.2.3); a date is not worth its parser, the ordinary pause will do.
-pub(super) fn seconds(response: &Response) -> Option<Duration> {
-    let value = text(response, RETRY_AFTER.as_str())?;
-    value.trim().parse().ok().map(Duration::from_secs)
+/// How long a registry wants to be left alone (RFC 9110, 10.2.3).
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let pause = text(response, RETRY_AFTER.as_str())?;
+    pause_of(pause, text(response, DATE.as_str()), SystemTime::now())
+}
+
+/// `Retry-After`: seconds, or a date. A date is meant by the registry's clock, which `date` tells: ours may be wrong.
+fn pause_of(retry_after: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
+    let retry_after = retry_after.trim();
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(retry_after).ok()?;
+    let now = date
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or(now);
+    // What is over already is no pause.
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// The whole body of a small answer; one that is larger than the limit is an error.
@@ -73,7 +87,11 @@ pub(super) async fn bounded(mut response: Response, limit_bytes: usize) -> Resul
 
 /// The failure that an answer is.
 pub(super) async fn failure(response: Response, with_text: bool) -> Failed {
-    let (url, status, retry_after) = (shown(response.url()), response.status().as_u16(), seconds(&response));
+    let (url, status, retry_after) = (
+        shown(response.url()),
+        response.status().as_u16(),
+        retry_after(&response),
+    );
     let mut text = String::new();
     if with_text {
         let body = bounded(response, ERROR_BODY_LIMIT_BYTES).await.unwrap_or_default();
@@ -134,6 +152,32 @@ mod tests {
     fn addresses_are_shown_without_secrets() {
         let url = Url::parse("https://me:pw@s3.example/x/y?X-Signature=abc#f").expect("parses");
         assert_eq!(shown(&url), "https://s3.example/x/y");
+    }
+
+    #[test]
+    fn a_pause_is_a_number_or_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("parses");
+        let check = |text: &str, date: Option<&str>, wanted: Option<u64>| {
+            assert_eq!(
+                pause_of(text, date, now),
+                wanted.map(Duration::from_secs),
+                "{text} {date:?}"
+            );
+        };
+        check("120", None, Some(120));
+        check(" 0 ", None, Some(0));
+        check("Sun, 06 Nov 1994 08:49:47 GMT", None, Some(10));
+        // By the clock of whoever says it, in any of the three forms.
+        let theirs = Some("Sun, 06 Nov 1994 08:49:45 GMT");
+        check("Sun, 06 Nov 1994 08:49:47 GMT", theirs, Some(2));
+        check("Sunday, 06-Nov-94 08:49:47 GMT", theirs, Some(2));
+        check("Sun Nov  6 08:49:47 1994", theirs, Some(2));
+        check("Sun, 06 Nov 1994 08:49:47 GMT", Some("nonsense"), Some(10));
+        // It is over.
+        check("Sun, 06 Nov 1994 08:00:00 GMT", None, Some(0));
+        for text in ["", "soon", "-1", "1.5", "Sun, 06 Nov 1994"] {
+            check(text, None, None);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::Repository;
 use super::error::RegistryError;
-use super::upload::Upload;
+use super::upload::{Presence, Upload};
 use crate::content::{BlobReader, ContentError, DOCUMENT_BYTES_MAX, Document, DocumentError, Sink, Source};
 use crate::oci::{Descriptor, Digest, Reference};
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ impl Sink for Repository {
         let once = Once(Mutex::new(Some(bytes)));
         let mut upload = Upload::new(self, &once, descriptor, None);
         upload.is_repeatable = false;
-        upload.run(true).await.map(drop).map_err(fail)
+        upload.run(Presence::Missing).await.map(drop).map_err(fail)
     }
 
     /// Writes the manifest or index again, under the tag of `name`. What the tag stood for before does not count;

@@ -1,7 +1,10 @@
 //! Faults that no real registry shows on demand, from a scripted one.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod chunks;
+mod extend;
 mod fake;
+mod hasty;
 mod push;
 mod server;
 mod tags;
@@ -21,24 +24,38 @@ const TOKEN: &str = "s3cret-token";
 
 /// A client with pauses of a millisecond, and the repository `org/x` of `host`.
 fn repository(host: &str, mirrors: &[&str]) -> Repository {
+    let settings = RegistrySettings {
+        mirrors: Mirrors::parse(mirrors).unwrap(),
+        ..settings(host)
+    };
+    client(settings).repository(&format!("{host}/org/x:1").parse().unwrap())
+}
+
+/// Settings that show a password to `host`.
+fn settings(host: &str) -> RegistrySettings {
     let basic = Credentials::Basic {
         username: "me".into(),
         password: PASSWORD.into(),
     };
-    let settings = RegistrySettings {
+    RegistrySettings {
         credentials: Arc::new(CredentialSource::given(BTreeMap::from([(host.to_owned(), basic)]))),
-        mirrors: Mirrors::parse(mirrors).unwrap(),
+        mirrors: Mirrors::default(),
         certificates: Vec::new(),
         certificate_directories: Vec::new(),
-    };
+        // One after the other, so that tests can count.
+        jobs: 1,
+    }
+}
+
+/// A client with pauses of a millisecond.
+fn client(settings: RegistrySettings) -> Registry {
     assert!(!format!("{settings:?}").contains("s3cret"));
     let retries = Retries {
         first_pause: Duration::from_millis(1),
         settle: Duration::from_millis(1),
         ..Retries::default()
     };
-    let registry = Registry::with_retries(settings, retries).unwrap();
-    registry.repository(&format!("{host}/org/x:1").parse().unwrap())
+    Registry::with_retries(settings, retries).unwrap()
 }
 
 fn content() -> Vec<u8> {
@@ -75,15 +92,19 @@ async fn what_passes_is_waited_for() {
     let digest = Digest::of(&bytes);
     let server = Server::start(move |_, number| match number {
         0 => Reply::status(429).header("Retry-After: 1"),
-        1 => Reply::status(500),
-        2 => Reply::reset(),
+        // By the registry's clock, in one second.
+        1 => Reply::status(429)
+            .header("Retry-After: Sun, 06 Nov 1994 08:49:38 GMT")
+            .header("Date: Sun, 06 Nov 1994 08:49:37 GMT"),
+        2 => Reply::status(500),
+        3 => Reply::reset(),
         _ => Reply::ok(&bytes),
     })
     .await;
     let began = Instant::now();
     assert_eq!(read(&repository(server.host(), &[]), &digest).await, Ok(content()));
-    assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!(server.requests().len(), 4);
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(server.requests().len(), 5);
 }
 
 #[tokio::test]
@@ -104,13 +125,15 @@ async fn a_limit_of_hours_and_a_lasting_failure_are_believed() {
 
 #[tokio::test]
 async fn a_broken_download_goes_on_where_it_broke() {
-    for knows_ranges in [true, false] {
+    // Those that do not know ranges send all, or refuse.
+    for (knows_ranges, refuses) in [(true, false), (false, false), (false, true)] {
         let bytes = content();
         let digest = Digest::of(&bytes);
         let server = Server::start(move |request, number| match (number, request.range()) {
             (0, _) => Reply::ok(&bytes).cut(70_000),
             (1, Some(from)) if knows_ranges => Reply::part(&bytes, from).cut(9_000),
             (_, Some(from)) if knows_ranges => Reply::part(&bytes, from),
+            (_, Some(_)) if refuses => Reply::status(416),
             _ => Reply::ok(&bytes),
         })
         .await;

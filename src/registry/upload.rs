@@ -18,6 +18,10 @@ use std::sync::Arc;
 const OCTETS: &str = "application/octet-stream";
 /// Size of a chunk, in bytes, where something on the way does not take a whole blob: proxies often have 100 MB as limit.
 const CHUNK_BYTES: u64 = 32 << 20;
+/// The smallest chunk that is tried where larger ones are refused; nginx takes 1 MiB where nobody says anything else.
+const CHUNK_BYTES_MIN: u64 = 64 << 10;
+/// By how much a chunk is smaller than the one that was refused.
+const CHUNK_DIVISOR: u64 = 4;
 /// In which a registry says what it takes at least at once, but for the last chunk.
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 /// Uploads that a registry may forget before it fails.
@@ -34,6 +38,17 @@ pub(super) enum Arrival {
     Sent,
 }
 
+/// Whether a blob is there already, before anybody was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Nobody knows: it is asked for.
+    Unknown,
+    /// It is small and in all likelihood not there: to send it costs less than to ask and then to send it.
+    Unlikely,
+    /// It is not there, whatever is remembered.
+    Missing,
+}
+
 /// What is to be there.
 pub(super) struct Upload<'a> {
     pub(super) repository: &'a Repository,
@@ -42,6 +57,14 @@ pub(super) struct Upload<'a> {
     /// Whether the source can be read more than once.
     pub(super) is_repeatable: bool,
     meter: Arc<Meter>,
+}
+
+/// What a registry makes of the wish to mount.
+enum Mount {
+    Done,
+    /// It does not mount, and takes an upload instead.
+    Opened(Session),
+    Refused,
 }
 
 /// An upload that a registry has opened.
@@ -70,32 +93,49 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Sees to it that the repository has the blob. With `is_sure`, it is known not to be there.
-    pub(super) async fn run(&self, is_sure: bool) -> Result<Arrival, RegistryError> {
+    /// Sees to it that the repository has the blob.
+    pub(super) async fn run(&self, presence: Presence) -> Result<Arrival, RegistryError> {
         let Repository { host, name, .. } = self.repository;
-        let (digest, places) = (&self.descriptor.digest, &self.repository.registry.0.places);
-        if !is_sure && self.repository.has_blob(digest).await? {
+        let (digest, places) = (&self.descriptor.digest, &self.repository.registry.inner.places);
+        let is_here = || presence != Presence::Missing && places.has(host, name, digest);
+        if is_here() {
             return Ok(Arrival::Found);
+        }
+        // Where it can be mounted, it is not asked for: that is one request as well, and does no harm to what is there.
+        let mut is_absent = presence != Presence::Unknown;
+        if !is_absent && places.elsewhere(host, name, digest).is_none() {
+            if self.repository.has_blob(digest).await? {
+                return Ok(Arrival::Found);
+            }
+            is_absent = true;
         }
         // Whoever sends it to another repository just now: it can be mounted from there then.
         let _turn = places.turn(host, digest).await;
-        if !is_sure && places.has(host, name, digest) {
+        if is_here() {
             return Ok(Arrival::Found);
         }
+        let _permit = self.repository.registry.inner.sending.acquire().await;
         let other = places.elsewhere(host, name, digest);
-        let arrival = self.bring(other.as_deref()).await?;
+        let arrival = self.bring(other.as_deref(), is_absent).await?;
         places.add(host, name, digest);
         Ok(arrival)
     }
 
-    async fn bring(&self, other: Option<&str>) -> Result<Arrival, RegistryError> {
-        let Some(mut session) = self.begin(other).await? else {
-            return Ok(Arrival::Mounted);
+    async fn bring(&self, other: Option<&str>, is_absent: bool) -> Result<Arrival, RegistryError> {
+        let mounted = match other {
+            Some(other) => self.mount(other).await?,
+            None => Mount::Refused,
         };
-        let mut attempts = self.repository.registry.0.retries.begin();
-        let (mut lost, mut moved, mut confirmed, mut is_chunked) = (0, 0, 0, false);
+        let mut session = match mounted {
+            Mount::Done => return Ok(Arrival::Mounted),
+            _ if !is_absent && self.repository.has_blob(&self.descriptor.digest).await? => return Ok(Arrival::Found),
+            Mount::Opened(session) => session,
+            Mount::Refused => self.begin_anew().await?,
+        };
+        let mut attempts = self.repository.registry.inner.retries.begin();
+        let (mut lost, mut moved, mut confirmed, mut chunk) = (0, 0, 0, None);
         loop {
-            let Err(failed) = self.send(&mut session, is_chunked).await else {
+            let Err(failed) = self.send(&mut session, chunk).await else {
                 return Ok(Arrival::Sent);
             };
             let status = match failed.error {
@@ -110,9 +150,12 @@ impl<'a> Upload<'a> {
                 (moved, confirmed) = (self.meter.moved(), confirmed.max(session.offset));
             }
             match status {
-                413 if !is_chunked => {
-                    is_chunked = true;
-                    session.offset = 0;
+                413 => {
+                    let refused = chunk.unwrap_or(self.descriptor.size - session.offset);
+                    let Some(smaller) = smaller_chunk(refused, session.chunk_min_bytes) else {
+                        return Err(failed.error);
+                    };
+                    chunk = Some(smaller);
                 }
                 // The upload is unknown, or is not where we think, or was put together wrongly.
                 404 | 416 if lost < LOST_MAX => lost += 1,
@@ -134,11 +177,8 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Opens an upload, or mounts. None when it was mounted.
-    async fn begin(&self, other: Option<&str>) -> Result<Option<Session>, RegistryError> {
-        let Some(other) = other else {
-            return self.begin_anew().await.map(Some);
-        };
+    /// Mounts it from another repository.
+    async fn mount(&self, other: &str) -> Result<Mount, RegistryError> {
         let path = format!("blobs/uploads/?mount={}&from={other}", self.descriptor.digest);
         let ask = Ask {
             access: Access::Mount(other),
@@ -147,11 +187,11 @@ impl<'a> Upload<'a> {
         match self.repository.registry.tell(&ask).await {
             Ok(response) if response.status() == StatusCode::CREATED => {
                 self.check(&response)?;
-                Ok(None)
+                Ok(Mount::Done)
             }
-            Ok(response) => Session::opened(&response).map(Some),
+            Ok(response) => Session::opened(&response).map(Mount::Opened),
             // What may not be read there can still be sent.
-            Err(error) if !error.is_temporary() => self.begin_anew().await.map(Some),
+            Err(error) if !error.is_temporary() => Ok(Mount::Refused),
             Err(error) => Err(error),
         }
     }
@@ -175,15 +215,12 @@ impl<'a> Upload<'a> {
     }
 
     /// Sends what is missing: in one request where it can be, which every registry knows.
-    async fn send(&self, session: &mut Session, is_chunked: bool) -> Result<(), Failed> {
+    async fn send(&self, session: &mut Session, chunk: Option<u64>) -> Result<(), Failed> {
         let size = self.descriptor.size;
-        if session.offset == 0 && !is_chunked {
+        if session.offset == 0 && chunk.is_none() {
             return self.close(session, self.part(0, size)).await;
         }
-        let chunk = match is_chunked {
-            true => CHUNK_BYTES.max(session.chunk_min_bytes),
-            false => u64::MAX,
-        };
+        let chunk = chunk.unwrap_or(u64::MAX);
         while session.offset < size {
             let length = chunk.min(size - session.offset);
             let ask = Ask {
@@ -269,6 +306,12 @@ impl Session {
     }
 }
 
+/// The chunk to be tried after a body of so many bytes was refused as too large; None where a smaller one makes no sense.
+fn smaller_chunk(refused_bytes: u64, least_bytes: u64) -> Option<u64> {
+    let smaller = (refused_bytes / CHUNK_DIVISOR).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES);
+    Some(smaller.max(least_bytes)).filter(|smaller| *smaller < refused_bytes)
+}
+
 /// `Range: 0-99`: the first 100 bytes are there. Registries say `0-0` where nothing is.
 fn held(response: &Response) -> Option<u64> {
     let range = text(response, RANGE.as_str())?;
@@ -304,5 +347,32 @@ fn unexpected(response: &Response, text: &str) -> RegistryError {
         url: shown(response.url()),
         status: response.status().as_u16(),
         text: text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_get_smaller_and_end() {
+        let chunks = |size: u64, least: u64| {
+            let mut all = Vec::new();
+            let mut refused = size;
+            while let Some(smaller) = smaller_chunk(refused, least) {
+                all.push(smaller);
+                refused = smaller;
+            }
+            all
+        };
+        let (kib, mib) = (1 << 10, 1 << 20);
+        let wanted = [32 * mib, 8 * mib, 2 * mib, 512 * kib, 128 * kib, 64 * kib];
+        assert_eq!(chunks(1 << 30, 0), wanted);
+        assert_eq!(chunks(200_000, 0), [64 * kib]);
+        assert_eq!(chunks(64 * kib, 0), [0; 0]);
+        // A registry that takes nothing smaller.
+        assert_eq!(chunks(1 << 30, 5 * mib), [32 * mib, 8 * mib, 5 * mib]);
+        assert_eq!(chunks(1 << 30, 100 * mib), [100 * mib]);
+        assert_eq!(chunks(3 * mib, 5 * mib), [0; 0]);
     }
 }

@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-const LAYOUT_FILE: &str = "oci-layout";
-const INDEX_FILE: &str = "index.json";
-const USAGE_LOCK: &str = ".lkpkg.lock";
-const INDEX_LOCK: &str = ".lkpkg.index.lock";
+pub(super) const LAYOUT_FILE: &str = "oci-layout";
+pub(super) const INDEX_FILE: &str = "index.json";
+pub(super) const USAGE_LOCK: &str = ".lkpkg.lock";
+pub(super) const INDEX_LOCK: &str = ".lkpkg.index.lock";
 const LINUXKIT_LOCK: &str = ".lock";
 /// The one version there is.
 pub(super) const LAYOUT_VERSION: &str = "1.0.0";
 pub(super) const LAYOUT_JSON: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The largest `index.json` that is read, in bytes: a hundred thousand images.
-const INDEX_BYTES_MAX: u64 = 64 << 20;
+pub(super) const INDEX_BYTES_MAX: u64 = 64 << 20;
 /// The largest `oci-layout` that is read, in bytes.
 pub(super) const LAYOUT_BYTES_MAX: u64 = 4 << 10;
 

@@ -5,12 +5,23 @@ use crate::content::Document;
 use crate::oci::merge;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media_type};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 /// The store's names at one moment: take one for many lookups. Blobs are looked up when they are asked for. What is not
 /// there, or only in part, is not found, which is no error; what is damaged is one.
 pub struct View<'a> {
     inner: &'a Inner,
     pub(super) index: Index,
+}
+
+/// What is completely here of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Complete {
+    /// What the image lists, without what is missing: another platform's image, say, that nobody pulled, and its
+    /// attestations.
+    pub index: Index,
+    /// Whether nothing is missing.
+    pub is_whole: bool,
 }
 
 /// The part of an image's configuration that says what it runs on.
@@ -159,16 +170,29 @@ impl View<'_> {
 
     /// [`Self::platforms_of`] for content that may have no name.
     pub fn complete_platforms(&self, root: &Descriptor) -> Result<Vec<Platform>, StoreError> {
+        let complete = self.complete(root)?;
+        Ok(complete.map(|part| merge::platforms(&part.index)).unwrap_or_default())
+    }
+
+    /// What is completely here of the images that `root` stands for. None when `root` itself is not here.
+    pub fn complete(&self, root: &Descriptor) -> Result<Option<Complete>, StoreError> {
         let Some(mut index) = self.inner.index_of(root)? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let mut complete = Vec::new();
-        for entry in index.manifests.drain(..) {
-            if merge::image_platform(&entry).is_some() && self.inner.is_complete(&entry)? {
-                complete.push(entry);
+        let listed = std::mem::take(&mut index.manifests);
+        let count = listed.len();
+        for entry in listed {
+            if self.inner.is_complete(&entry)? {
+                index.manifests.push(entry);
             }
         }
-        Ok(merge::platforms(&Index::of(complete)))
+        let images: BTreeSet<_> = index.manifests.iter().map(|entry| entry.digest.to_string()).collect();
+        let is_about_something = |entry: &Descriptor| entry.attests().is_none_or(|image| images.contains(image));
+        index.manifests.retain(is_about_something);
+        Ok(Some(Complete {
+            is_whole: index.manifests.len() == count,
+            index,
+        }))
     }
 
     /// The manifest of `name` for a platform, when it is completely here. The variant does not count.

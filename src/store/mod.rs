@@ -11,6 +11,7 @@ mod graph;
 mod import;
 mod layout;
 mod listing;
+mod look;
 mod lookup;
 mod names;
 mod platforms;
@@ -24,7 +25,8 @@ pub use error::StoreError;
 pub use export::{ExportFormat, ExportOptions};
 pub use import::{ImportOptions, Imported};
 pub use listing::{DiskUsage, ImageUsage, StoredImage};
-pub use lookup::View;
+pub use look::{Look, look};
+pub use lookup::{Complete, View};
 pub use remove::Removal;
 pub use verify::{Problem, ProblemKind, Verification};
 

@@ -40,7 +40,7 @@ impl Inner {
             let existing = existing.map(|entry| self.index_of(entry)).transpose()?.flatten();
             let merged = merge::merge_indexes(&existing.unwrap_or_else(|| Index::of(Vec::new())), &new);
             for platform in &platforms {
-                let part = self.put_index(&merge::for_platform(&merged, platform))?;
+                let part = self.put_index(&merge::for_platforms(&merged, std::slice::from_ref(platform)))?;
                 let name = reference.with_architecture(&platform.architecture).store_name();
                 names::set_name(layout, &name, &part);
             }

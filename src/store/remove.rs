@@ -34,6 +34,14 @@ impl Store {
             .await
     }
 
+    /// Removes all names and all blobs. Waits until nobody else has the store open.
+    ///
+    /// Do not write through a clone of this store at the same time.
+    pub async fn clear(&self) -> Result<Removal, StoreError> {
+        self.blocking(move |inner| inner.exclusively(inner.wait, || inner.clear()))
+            .await
+    }
+
     /// Removes the blobs that no name needs, and what dead processes left. Waits until nobody else has the store open.
     ///
     /// Do not write through a clone of this store at the same time.
@@ -60,6 +68,21 @@ impl Inner {
         })?;
         let mut removal = self.collect_locked()?;
         removal.kept_by = kept_by;
+        removal.names = names.into_iter().collect();
+        Ok(removal)
+    }
+
+    /// As [`Self::remove`]. What the images need does not matter, so that a damaged store can be cleared as well.
+    fn clear(&self) -> Result<Removal, StoreError> {
+        let names = self.update_index(|index| {
+            let gone = std::mem::take(&mut index.manifests);
+            Ok(gone
+                .iter()
+                .filter_map(Descriptor::ref_name)
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>())
+        })?;
+        let mut removal = self.collect_locked()?;
         removal.names = names.into_iter().collect();
         Ok(removal)
     }

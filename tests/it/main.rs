@@ -6,6 +6,7 @@ mod builder;
 mod cli;
 mod docker;
 mod filesync;
+mod gate;
 mod house;
 mod program;
 mod registry;

@@ -155,6 +155,8 @@ impl Workshop {
             "DOCKER_HOST",
             format!("unix://{}/no-docker.sock", self.path().display()),
         );
+        // The packages of tests have names in Docker Hub, which is none of theirs.
+        command.env("LKPKG_OFFLINE", "true");
         command.current_dir(self.repository()).args(arguments);
         if let Some(address) = &self.buildkit {
             command.env("BUILDKIT_HOST", address);
@@ -208,6 +210,22 @@ impl Workshop {
     pub fn run_with(&self, variable: &str, value: &str, arguments: &[&str]) -> Run {
         Run::of(self.command(arguments).env(variable, value).output().unwrap())
     }
+}
+
+/// Writes a program that can be run at once. Another process does it: a file that this one has open for writing, or a
+/// child that it forks at the same time, cannot be run.
+pub fn write_program(path: &Path, text: &str) {
+    use std::io::Write as _;
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut stdin = shell.stdin.take().expect("its input");
+    stdin.write_all(text.as_bytes()).expect("takes it");
+    drop(stdin);
+    assert!(shell.wait().expect("ends").success());
 }
 
 /// The digest in a line `name@digest`.

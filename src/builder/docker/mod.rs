@@ -13,12 +13,15 @@ mod exec;
 mod fault;
 mod image;
 mod images;
+mod look;
 mod ready;
 mod users;
 mod volume;
 
 pub(super) use endpoint::endpoint;
 pub use images::DockerImages;
+pub use look::docker_version;
+pub(super) use look::look;
 
 use super::BuilderError;
 use super::context::Daemon;

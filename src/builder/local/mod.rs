@@ -11,10 +11,12 @@
 mod daemon;
 mod decide;
 mod lock;
+mod look;
 mod places;
 mod supervise;
 mod talk;
 
+pub(super) use look::look;
 pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
 
 use super::configuration::{CERTIFICATES_VARIABLE, Configuration, Loaded, Reach};

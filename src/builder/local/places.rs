@@ -47,7 +47,7 @@ pub(super) struct Places {
 
 impl Places {
     /// The paths below `state`, which must be the same text in every process: canonical.
-    fn of(state: &Path, uid: u32) -> Self {
+    pub fn of(state: &Path, uid: u32) -> Self {
         let is_short = state.as_os_str().len() + 1 + LONGEST_SOCKET.len() <= SOCKET_PATH_MAX_BYTES;
         let sockets = if is_short {
             state.to_owned()

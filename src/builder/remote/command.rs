@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How much of what a program says on standard error is kept; its last words are those that count.
 const WORDS_MAX_BYTES: usize = 2 * 1024;
@@ -85,12 +86,14 @@ pub struct CommandStream {
     stderr: Option<ChildStderr>,
     words: VecDeque<u8>,
     has_answered: bool,
+    /// Held until it answers, or ends.
+    starting: Option<OwnedSemaphorePermit>,
     why: Why,
 }
 
 impl CommandStream {
-    /// Starts a program, found on PATH.
-    pub fn start(line: &[String], why: &Why) -> io::Result<Self> {
+    /// Starts a program, found on PATH. `starting` is held until it answers.
+    pub fn start(line: &[String], why: &Why, starting: Option<OwnedSemaphorePermit>) -> io::Result<Self> {
         let program = line.first().cloned().unwrap_or_default();
         let started = Command::new(&program)
             .args(line.iter().skip(1))
@@ -115,6 +118,7 @@ impl CommandStream {
             stderr: Some(stderr),
             words: VecDeque::new(),
             has_answered: false,
+            starting,
             why: why.clone(),
         })
     }
@@ -155,6 +159,7 @@ impl AsyncRead for CommandStream {
         ready!(Pin::new(&mut self.stdout).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             self.has_answered = true;
+            self.starting = None;
             return Poll::Ready(Ok(()));
         }
         ready!(words);
@@ -196,7 +201,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn sh(script: &str) -> CommandStream {
-        CommandStream::start(&["sh", "-c", script].map(str::to_owned), &Why::default()).expect("a shell")
+        CommandStream::start(&["sh", "-c", script].map(str::to_owned), &Why::default(), None).expect("a shell")
     }
 
     #[tokio::test]
@@ -219,7 +224,7 @@ mod tests {
         // Much is said while nobody reads: it must not be blocked, and the end counts.
         let error = sh("seq 100000 >&2; echo the end >&2").read_to_end(&mut space).await;
         assert!(error.expect_err("it failed").to_string().ends_with("the end"));
-        let error = CommandStream::start(&["no-such-program".to_owned()], &Why::default())
+        let error = CommandStream::start(&["no-such-program".to_owned()], &Why::default(), None)
             .err()
             .expect("none");
         assert!(

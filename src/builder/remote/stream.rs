@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
 
 /// Both directions.
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -58,8 +59,12 @@ pub struct Opener {
 enum Kind {
     Unix(PathBuf),
     Tcp(TcpOpener),
-    Program(Vec<String>),
+    Program(Vec<String>, Arc<Semaphore>),
 }
+
+/// How many programs of one opener may be about to answer at once. sshd drops logins at random when more than ten are under way
+/// (`MaxStartups`), and other processes log in too.
+const STARTING_MAX: usize = 4;
 
 impl Opener {
     /// For a server that speaks `protocol`, as TLS calls it.
@@ -68,7 +73,7 @@ impl Opener {
         let kind = match way {
             Way::Unix(path) => Kind::Unix(path.clone()),
             Way::Tcp(tcp) => Kind::Tcp(TcpOpener::new(tcp, protocol, &why)?),
-            Way::Program(line) => Kind::Program(line.clone()),
+            Way::Program(line) => Kind::Program(line.clone(), Arc::new(Semaphore::new(STARTING_MAX))),
         };
         Ok(Self { kind, why })
     }
@@ -78,7 +83,10 @@ impl Opener {
         Ok(match &self.kind {
             Kind::Unix(path) => ByteStream::new(UnixStream::connect(path).await?),
             Kind::Tcp(tcp) => tcp.open().await?,
-            Kind::Program(line) => ByteStream::new(CommandStream::start(line, &self.why)?),
+            Kind::Program(line, starting) => {
+                let permit = starting.clone().acquire_owned().await.map_err(io::Error::other)?;
+                ByteStream::new(CommandStream::start(line, &self.why, Some(permit))?)
+            }
         })
     }
 }

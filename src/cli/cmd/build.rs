@@ -1,90 +1,118 @@
-//! `lkpkg build`: packages into the cache.
+//! `lkpkg build` and `lkpkg push`: packages into the cache, and from there to their registries.
 
 use super::plan;
 use crate::cli::args::{BuildArgs, Format, GlobalArgs};
-use crate::cli::failure::{ExitCode, Failure};
-use crate::cli::{output, render, runtime, settings};
-use crate::event::{CancellationToken, Event, Events};
-use crate::orchestrator::{self, BuildOptions, PackageReport, Prepared};
-use crate::plan::Plan;
+use crate::cli::failure::Failure;
+use crate::cli::{format, output, runtime, settings, work};
+use crate::event::CancellationToken;
+use crate::oci::Descriptor;
+use crate::orchestrator::{self, Answers, PackageReport, Prepared, PublishOptions};
+use crate::plan::{Plan, Wish};
 use crate::store::Store;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Runs the verb.
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
-    let wish = settings::wish(&args.selection)?;
-    let mut options = settings::build_options(args, global)?;
+    let wish = settings::build_wish(args)?;
+    if !wish.push && wish.release.is_some() {
+        output::tell("warning: --release does nothing without --push");
+    }
     let mut prepared = orchestrator::prepare(&request)?;
+    if wish.push && wish.release.is_none() {
+        orchestrator::find_releases(&mut prepared)?;
+    }
     let store = Arc::new(settings::open_store(global)?);
     let planned = orchestrator::plan(&prepared, &wish, &store)?;
-    if args.how.dry_run {
-        return plan::print(&planned, Format::Text);
+    let work = Work {
+        args,
+        global,
+        wish,
+        store,
+    };
+    // Mostly all is there, and then neither threads nor a renderer nor a registry are needed to say so.
+    if !planned.has_work() && !planned.asks_registry() && !args.how.docker {
+        return work.finish(&planned, &prepared);
     }
-    if global.verbose > 1 {
-        output::tell(plan::text(&planned).trim_end());
-    }
-    // Mostly all is there, and then neither threads nor a renderer are needed to say so.
-    if planned.has_work() || options.docker.is_some() {
-        orchestrator::complete(&mut prepared, &planned)?;
-        if args.how.precache_images || prepared.iter().any(|one| one.package.depends.is_some()) {
-            options.remote = Some(settings::remote(options.credentials.clone(), global)?);
-        }
-        let work = Work {
-            plan: &planned,
-            prepared: &prepared,
-            store: &store,
-            options: &options,
-        };
-        runtime::block_on(|cancel| work.run(settings::render_options(&args.how, global), cancel))?;
-    }
-    output::data(&text(&orchestrator::report(&prepared, &store)?))
+    runtime::block_on(|cancel| work.run(planned, prepared, cancel))
 }
 
 struct Work<'a> {
-    plan: &'a Plan,
-    prepared: &'a [Prepared],
-    store: &'a Arc<Store>,
-    options: &'a BuildOptions,
+    args: &'a BuildArgs,
+    global: &'a GlobalArgs,
+    wish: Wish,
+    store: Arc<Store>,
 }
 
 impl Work<'_> {
-    /// Builds and renders side by side; the last event is shown before the result is returned.
-    async fn run(&self, how: render::RenderOptions, cancel: CancellationToken) -> Result<(), Failure> {
-        let (events, receiver) = Events::channel();
-        let build = async {
-            let events = events; // dropped with the build, which ends the rendering
-            let work = orchestrator::build(self.plan, self.prepared, self.store, self.options, &events, &cancel);
-            let mut work = std::pin::pin!(work);
-            tokio::select! {
-                // First, or a build that stops in the same instant would end without a word.
-                biased;
-                () = cancel.cancelled() => {}
-                result = &mut work => return result,
-            }
-            // Through the renderer: a line that is printed past it would spoil the screen.
-            events.send(Event::Notice(runtime::CANCELLING.to_owned())).await;
-            work.await
+    /// Where nothing has to be done.
+    fn finish(&self, plan: &Plan, prepared: &[Prepared]) -> Result<(), Failure> {
+        if self.show(plan)? {
+            return Ok(());
+        }
+        let reports = orchestrator::report(prepared, &BTreeMap::new(), &self.store, &Answers::default())?;
+        output::data(&text(&reports))
+    }
+
+    /// Shows the plan where that is wanted, and says whether that is all.
+    fn show(&self, plan: &Plan) -> Result<bool, Failure> {
+        if self.args.how.dry_run {
+            plan::print(plan, Format::Text)?;
+        } else if self.global.verbose > 1 {
+            output::tell(plan::text(plan).trim_end());
+        }
+        Ok(self.args.how.dry_run)
+    }
+
+    async fn run(&self, plan: Plan, mut prepared: Vec<Prepared>, cancel: CancellationToken) -> Result<(), Failure> {
+        let (args, wish, jobs) = (self.args, &self.wish, self.args.how.jobs);
+        let registry = settings::registry(self.global, jobs)?;
+        let (plan, answers) = match args.selection.offline {
+            true => (plan, Answers::default()),
+            false => work::unless(&cancel, plan::ask(&prepared, wish, &self.store, &registry)).await?,
         };
-        let (result, _) = tokio::join!(build, render::render(receiver, how, std::io::stderr()));
-        result.map_err(|error| match cancel.is_cancelled() {
-            true => Failure::new(ExitCode::Cancelled, "cancelled"),
-            false => error.into(),
-        })
+        if self.show(&plan)? {
+            return Ok(());
+        }
+        orchestrator::complete(&mut prepared, &plan)?;
+        let mut options = settings::build_options(args, self.global)?;
+        let counted = registry.clone();
+        options.remote = Some(settings::remote(&registry));
+        options.publish = wish.push.then(|| PublishOptions {
+            registry,
+            has_architecture_tags: args.publish.manifest,
+        });
+        let how = settings::render_options(args.how.progress, self.global);
+        let published = work::rendered(how, &cancel, async |events| {
+            orchestrator::build(&plan, &prepared, &self.store, &options, events, &cancel).await
+        });
+        let published = published.await?;
+        if self.global.verbose > 1 {
+            output::tell(&format!(
+                "{} to registries",
+                format::count(usize::try_from(counted.requests()).unwrap_or(usize::MAX), "request")
+            ));
+        }
+        let reports = orchestrator::report(&prepared, &published, &self.store, &answers)?;
+        output::data(&text(&reports))
     }
 }
 
-/// One line a package: its tag, and the digest that the tag points at now.
+/// A line for each package, its tag and the digest that it stands for now, and one for each release of it.
 fn text(reports: &[PackageReport]) -> String {
     let mut text = String::new();
+    let mut line = |name: &str, found: Option<&Descriptor>| {
+        let digest = found.map(|found| format!("@{}", found.digest)).unwrap_or_default();
+        let _ = writeln!(text, "{name}{digest}");
+    };
     for report in reports {
-        let digest = report
-            .index
-            .as_ref()
-            .map(|index| format!("@{}", index.digest))
-            .unwrap_or_default();
-        let _ = writeln!(text, "{}{digest}", report.tag);
+        let (tag, found) = &report.tag;
+        line(tag, found.as_ref());
+        for (release, standing) in &report.releases {
+            line(release, Some(standing));
+        }
     }
     text
 }

@@ -1,13 +1,15 @@
-//! `lkpkg cache ls|rm|import|du|verify`; exporting and pulling have files of their own.
+//! `lkpkg cache ls|rm|clean|import|du|verify`; exporting, pulling and pushing have files of their own.
 
-use super::{cache_export, cache_pull};
+use super::{cache_export, cache_pull, cache_push};
 use crate::cli::args::{CacheVerb, Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::format::{self, Align, Table};
+use crate::cli::work::unless;
 use crate::cli::{output, runtime, settings};
 use crate::event::CancellationToken;
 use crate::oci::Reference;
-use crate::store::{DiskUsage, ImportOptions, Problem, Store, StoredImage, Verification};
+use crate::orchestrator;
+use crate::store::{DiskUsage, ImportOptions, Problem, Removal, Store, StoredImage, Verification};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -16,19 +18,25 @@ pub fn run(verb: &CacheVerb, global: &GlobalArgs) -> Result<(), Failure> {
     let store = settings::open_store(global)?;
     runtime::block_on(async |cancel| match verb {
         CacheVerb::Ls { format } => unless(&cancel, list(&store, *format)).await,
-        CacheVerb::Rm { images } => unless(&cancel, remove(&store, images)).await,
+        CacheVerb::Rm { images, published_only } => {
+            let names = images
+                .iter()
+                .map(|image| full_name(image))
+                .collect::<Result<Vec<_>, _>>()?;
+            unless(&cancel, remove(&store, names, *published_only, global)).await
+        }
+        CacheVerb::Clean { published_only: true } => {
+            let names = store.view()?.names().into_iter().map(str::to_owned).collect();
+            unless(&cancel, remove(&store, names, true, global)).await
+        }
+        CacheVerb::Clean { published_only: false } => unless(&cancel, clear(&store)).await,
         CacheVerb::Export(args) => cache_export::run(&store, args, &cancel).await,
         CacheVerb::Import { file, name } => import(&store, file, name.as_deref(), &cancel).await,
-        CacheVerb::Pull(args) => unless(&cancel, cache_pull::run(&store, args, global)).await,
+        CacheVerb::Pull(args) => cache_pull::run(&store, args, global, &cancel).await,
+        CacheVerb::Push(args) => cache_push::run(&store, args, global, &cancel).await,
         CacheVerb::Du { format } => unless(&cancel, disk_usage(&store, *format)).await,
         CacheVerb::Verify { format } => verify(&store, *format, &cancel).await,
     })
-}
-
-/// Leaves work that has nothing to clean up where it stands, be it waiting for a lock: the store bears that.
-async fn unless(cancel: &CancellationToken, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let done = cancel.run_until_cancelled(work).await;
-    done.unwrap_or_else(|| Err(Failure::new(ExitCode::Cancelled, "cancelled")))
 }
 
 async fn list(store: &Store, how: Format) -> Result<(), Failure> {
@@ -66,12 +74,32 @@ fn platforms(image: &StoredImage) -> String {
     image.platforms.iter().map(show).collect::<Vec<_>>().join(",")
 }
 
-async fn remove(store: &Store, images: &[String]) -> Result<(), Failure> {
-    let names = images
-        .iter()
-        .map(|image| full_name(image))
-        .collect::<Result<Vec<_>, _>>()?;
-    let removal = store.remove(&names).await?;
+async fn remove(
+    store: &Store,
+    mut names: Vec<String>,
+    is_published_only: bool,
+    global: &GlobalArgs,
+) -> Result<(), Failure> {
+    if is_published_only {
+        let registry = settings::registry(global, None)?;
+        let asked = orchestrator::unpublished(&names, store, &registry).await?;
+        names.clear();
+        for (name, reason) in asked {
+            match reason {
+                None => names.push(name),
+                Some(reason) => output::tell(&format!("{name} stays: {reason}")),
+            }
+        }
+    }
+    told(&store.remove(&names).await?)
+}
+
+async fn clear(store: &Store) -> Result<(), Failure> {
+    told(&store.clear().await?)
+}
+
+/// Says what was removed.
+fn told(removal: &Removal) -> Result<(), Failure> {
     let mut text = String::new();
     for name in &removal.names {
         let _ = writeln!(text, "{name}");

@@ -2,9 +2,11 @@
 
 use crate::cli::args::{Format, GlobalArgs, PlanArgs};
 use crate::cli::failure::Failure;
-use crate::cli::{output, settings};
-use crate::orchestrator;
-use crate::plan::Plan;
+use crate::cli::{output, runtime, settings, work};
+use crate::orchestrator::{self, Answers, Prepared};
+use crate::plan::{Plan, Wish};
+use crate::registry::Registry;
+use crate::store::Store;
 use std::fmt::Write as _;
 
 /// Runs the verb.
@@ -13,7 +15,31 @@ pub fn run(args: &PlanArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let wish = settings::wish(&args.selection)?;
     let prepared = orchestrator::prepare(&request)?;
     let store = settings::open_store(global)?;
-    print(&orchestrator::plan(&prepared, &wish, &store)?, args.format)
+    let planned = orchestrator::plan(&prepared, &wish, &store)?;
+    if args.selection.offline || !planned.asks_registry() {
+        return print(&planned, args.format);
+    }
+    runtime::block_on(async |cancel| {
+        let registry = settings::registry(global, None)?;
+        let (planned, _) = work::unless(&cancel, ask(&prepared, &wish, &store, &registry)).await?;
+        print(&planned, args.format)
+    })
+}
+
+/// The plan with what registries have. What could not be found out is told.
+pub async fn ask(
+    prepared: &[Prepared],
+    wish: &Wish,
+    store: &Store,
+    registry: &Registry,
+) -> Result<(Plan, Answers), Failure> {
+    let (plan, answers) = orchestrator::plan_asking(prepared, wish, store, registry).await?;
+    for (registry, reason) in &answers.silent {
+        output::tell(&format!(
+            "warning: {registry} does not say what it has, and what is not in the cache is built: {reason}"
+        ));
+    }
+    Ok((plan, answers))
 }
 
 /// Prints a plan on standard output.
@@ -35,6 +61,14 @@ pub fn text(plan: &Plan) -> String {
         }
         if !package.needs.is_empty() {
             let _ = writeln!(text, "  after {}", package.needs.join(", "));
+        }
+        if let Some(push) = &package.push {
+            let names = std::iter::once(&push.name).chain(&push.releases);
+            let _ = writeln!(
+                text,
+                "  push  {}",
+                names.map(String::as_str).collect::<Vec<_>>().join(", ")
+            );
         }
     }
     text

@@ -83,7 +83,8 @@ pub(super) fn quiet(model: &Model, change: &Change) -> Option<Line> {
     lasting(model, change).filter(|line| matches!(line.kind, Kind::Warning | Kind::Bad))
 }
 
-/// `built org/image:tag linux/amd64,linux/arm64 12 steps, 7 cached, 3.2s  sha256:…`.
+/// `built org/image:tag linux/amd64,linux/arm64 12 steps, 7 cached, 3.2s  sha256:…`, `pushed org/image:tag 3 blobs, 12 MB,
+/// 0.3s  sha256:…`.
 fn finished(step: &StepState) -> Option<Line> {
     let (outcome, took) = step.outcome.as_ref()?;
     let (took, counts, mut what) = (format::duration(*took), step.counts(), step.step.to_string());
@@ -99,6 +100,19 @@ fn finished(step: &StepState) -> Option<Line> {
                 counts.ended, counts.cached
             );
             Line::new(Kind::Good, text)
+        }
+        Outcome::Moved {
+            how,
+            digest,
+            blobs: count,
+            bytes,
+        } => {
+            let moved = match count {
+                0 => "nothing new".to_owned(),
+                count => format!("{}, {}", format::count(*count, "blob"), format::size(*bytes)),
+            };
+            let digest = text::clean(digest.as_bytes());
+            Line::new(Kind::Good, format!("{how} {what} {moved}, {took}  {digest}"))
         }
         Outcome::Failed(reason) => {
             // The error that follows says it all; here one line is enough.

@@ -74,6 +74,8 @@ impl RenderOptions {
 pub struct Summary {
     /// Packages that were built.
     pub built: usize,
+    /// Images that were pushed or pulled.
+    pub moved: usize,
     /// Packages that failed.
     pub failed: usize,
     /// Packages that were cancelled.
@@ -166,6 +168,7 @@ fn summary(model: &Model, is_output_closed: bool) -> Summary {
     for (outcome, _) in model.steps.iter().filter_map(|step| step.outcome.as_ref()) {
         match outcome {
             Outcome::Built(_) => summary.built += 1,
+            Outcome::Moved { .. } => summary.moved += 1,
             Outcome::Failed(_) => summary.failed += 1,
             Outcome::Cancelled => summary.cancelled += 1,
         }

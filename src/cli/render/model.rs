@@ -309,8 +309,11 @@ impl StepState {
     /// Takes note of a (further) beginning: a package may be built on several endpoints.
     fn start(&mut self, platforms: Vec<Platform>, endpoint: String) {
         if self.outcome.take().is_some() {
+            // Something else is done with it now.
             self.final_counts = None;
             self.begun_vertices = 0;
+            self.platforms.clear();
+            self.endpoints.clear();
         }
         for platform in platforms {
             if !self.platforms.contains(&platform) {

@@ -202,6 +202,7 @@ fn status(event: &Event, now: SystemTime) -> Status<'_> {
         Event::StepFinished { step, outcome, took } => {
             let (outcome, digest, reason) = match outcome {
                 Outcome::Built(digest) => ("built", Some(digest.as_str()), None),
+                Outcome::Moved { how, digest, .. } => (*how, Some(digest.as_str()), None),
                 Outcome::Failed(reason) => ("failed", None, Some(reason.as_str())),
                 Outcome::Cancelled => ("cancelled", None, None),
             };

@@ -63,9 +63,9 @@ fn images_are_replaced_and_attestations_follow_them() {
 #[test]
 fn one_platforms_part_has_its_attestations_only() {
     let whole = index("amd64=1 ?1=11 arm64/v8=2 ?2=12 x=9");
-    let part = for_platform(&whole, &Platform::linux("arm64"));
+    let part = for_platforms(&whole, &[Platform::linux("arm64")]);
     assert_eq!(part, index("arm64/v8=2 ?2=12"));
-    assert!(for_platform(&whole, &Platform::linux("s390x")).manifests.is_empty());
+    assert!(for_platforms(&whole, &[Platform::linux("s390x")]).manifests.is_empty());
 }
 
 #[test]
@@ -109,7 +109,7 @@ proptest! {
         let one_by_one = |reverse: bool| {
             let mut platforms = platforms(&new);
             if reverse { platforms.reverse(); }
-            platforms.iter().fold(existing.clone(), |so_far, p| merge_indexes(&so_far, &for_platform(&new, p)))
+            platforms.iter().fold(existing.clone(), |so_far, p| merge_indexes(&so_far, &for_platforms(&new, std::slice::from_ref(p))))
         };
         let at_once = merge_indexes(&existing, &new);
         prop_assert_eq!(merge_indexes(&one_by_one(false), &Index::of(vec![])), at_once.clone());

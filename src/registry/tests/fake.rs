@@ -60,6 +60,10 @@ impl Fake {
         self.0.lock().unwrap().blobs.remove(digest.as_str());
     }
 
+    pub(super) fn forget_manifests(&self) {
+        self.0.lock().unwrap().manifests.clear();
+    }
+
     pub(super) fn manifest(&self, object: &str) -> Option<Vec<u8>> {
         let state = self.0.lock().unwrap();
         state.manifests.get(object).map(|(_, bytes)| bytes.clone())
@@ -85,7 +89,10 @@ impl Fake {
                 let descriptor = self.set(last, request.header("content-type").unwrap(), &request.body);
                 Reply::status(201).header(&format!("Docker-Content-Digest: {}", descriptor.digest))
             }
-            ("HEAD", "blobs") if self.0.lock().unwrap().blobs.contains_key(last) => Reply::status(200),
+            ("GET" | "HEAD", "blobs") => match self.0.lock().unwrap().blobs.get(last) {
+                Some(bytes) => Reply::ok(bytes),
+                None => Reply::status(404).header(API),
+            },
             ("POST", "uploads") => {
                 let uploads = &mut self.0.lock().unwrap().uploads;
                 uploads.push(Vec::new());

@@ -25,9 +25,17 @@ pub(super) fn image() -> (Memory, Descriptor, Digest) {
 }
 
 pub(super) async fn push_to(repository: &Repository, memory: &Memory, root: &Descriptor) -> Result<Pushed, String> {
-    // One after the other, so that tests can count.
+    push_as(repository, memory, root, Existing::Merge).await
+}
+
+pub(super) async fn push_as(
+    repository: &Repository,
+    memory: &Memory,
+    root: &Descriptor,
+    existing: Existing,
+) -> Result<Pushed, String> {
     let options = PushOptions {
-        jobs: 1,
+        existing,
         ..PushOptions::default()
     };
     let pushed = push(memory, repository, root, &["1".to_owned()], &options).await;
@@ -39,7 +47,7 @@ pub(super) async fn push_to(repository: &Repository, memory: &Memory, root: &Des
 }
 
 /// Pushes the image to a fake and checks that it came whole.
-async fn check(
+pub(super) async fn check(
     cuts: impl Fn(&Request) -> Option<usize> + Send + Sync + 'static,
     fault: impl Fn(&Request, usize) -> Option<Reply> + Send + Sync + 'static,
 ) -> Vec<Request> {
@@ -53,7 +61,7 @@ async fn check(
     server.requests()
 }
 
-fn of<'a>(requests: &'a [Request], method: &str, what: &str) -> Vec<&'a Request> {
+pub(super) fn of<'a>(requests: &'a [Request], method: &str, what: &str) -> Vec<&'a Request> {
     let is_one = |request: &&Request| request.method == method && kind(request) == what;
     requests.iter().filter(is_one).collect()
 }
@@ -135,24 +143,6 @@ async fn an_upload_that_was_forgotten_begins_anew() {
 }
 
 #[tokio::test]
-async fn what_takes_no_whole_blob_gets_chunks() {
-    let too_large = |request: &Request, number| match request.method.as_str() {
-        "PUT" if is_layer(request) => Some(Reply::status(413).body(b"<html>nginx</html>")),
-        "PATCH" if number == 0 => Some(Reply::status(500)),
-        "PATCH" if number == 1 => Some(Reply::status(416)),
-        _ => None,
-    };
-    let requests = check(|_| None, too_large).await;
-    let chunks = of(&requests, "PATCH", "uploads");
-    assert_eq!(chunks.len(), 3);
-    assert!(
-        chunks
-            .iter()
-            .all(|chunk| chunk.header("content-range") == Some("0-199999"))
-    );
-}
-
-#[tokio::test]
 async fn a_token_that_ends_while_writing_is_renewed() {
     let issued = AtomicUsize::new(0);
     let used = AtomicUsize::new(0);
@@ -194,7 +184,7 @@ async fn a_mount_that_is_not_done_is_an_upload() {
             .serve(move |request, _| (status != 202 && request.path.contains("mount=")).then(|| Reply::status(status)))
             .await;
         let repository = repository(server.host(), &[]);
-        repository.registry.0.places.add(server.host(), "org/other", &layer);
+        repository.registry.inner.places.add(server.host(), "org/other", &layer);
         let pushed = push_to(&repository, &memory, &root).await.unwrap();
         assert_eq!((pushed.sent, pushed.mounted), (2, 0));
         assert_eq!(fake.blob(&layer), Some(content()));
@@ -206,6 +196,32 @@ async fn a_mount_that_is_not_done_is_an_upload() {
         assert_eq!(begun, if status == 202 { 2 } else { 3 });
         let wanted = format!("/v2/org/x/blobs/uploads/?mount={layer}&from=org/other");
         assert!(server.requests().iter().any(|request| request.path == wanted));
+    }
+}
+
+#[tokio::test]
+async fn what_is_likely_to_be_there_is_not_believed_to_be() {
+    let (memory, root, layer) = image();
+    let (fake, elsewhere) = (Fake::default(), Fake::default());
+    elsewhere.add_blob(&content());
+    let mirror = elsewhere.serve(|_, _| None).await;
+    // Mounts are refused in both ways.
+    for status in [202, 403] {
+        let server = fake
+            .serve(move |request, _| (status != 202 && request.path.contains("mount=")).then(|| Reply::status(status)))
+            .await;
+        let repository = repository(server.host(), &[&format!("http://{}", mirror.host())]);
+        // The mirror had it, which says nothing about the registry.
+        assert_eq!(read(&repository, &layer).await, Ok(content()));
+        let found = usize::from(fake.blob(&layer).is_some());
+        let places = &repository.registry.inner.places;
+        places.add_likely(server.host(), "org/other", [&layer]);
+        fake.forget_manifests();
+        let pushed = push_to(&repository, &memory, &root).await.unwrap();
+        // Where it was there all the same, it is found, and not sent. The configuration is sent unasked.
+        assert_eq!((pushed.sent, pushed.found), (2 - found, found));
+        assert_eq!(fake.blob(&layer), Some(content()));
+        assert!(server.requests().iter().any(|request| request.path.contains("mount=")));
     }
 }
 

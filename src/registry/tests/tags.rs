@@ -1,26 +1,27 @@
 //! Tags that others move, and lists of several pages.
 
 use super::fake::Fake;
-use super::push::{image, push_to};
-use super::server::Reply;
+use super::push::{image, push_as, push_to};
+use super::server::{Reply, Request};
 use super::*;
+use crate::content::Document;
 use crate::content::memory::Memory;
 use crate::oci::{Descriptor, Index};
 use std::sync::atomic::AtomicUsize;
+
+pub(super) async fn bytes_of(source: &Memory, descriptor: &Descriptor) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut reader = source.read(&descriptor.digest, 0).await.unwrap();
+    reader.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
 
 #[tokio::test]
 async fn what_somebody_else_wrote_meanwhile_is_kept() {
     let (memory, root, _) = image();
     let other = Memory::default();
     let theirs = other.image_index(&["arm64"]);
-    let mut bytes = Vec::new();
-    other
-        .read(&theirs.digest, 0)
-        .await
-        .unwrap()
-        .read_to_end(&mut bytes)
-        .await
-        .unwrap();
+    let bytes = bytes_of(&other, &theirs).await;
     let fake = Fake::default();
     let inner = fake.clone();
     // They wrote after we read, and what we wrote is lost; and again.
@@ -92,4 +93,64 @@ async fn lists_have_pages() {
     let repository = repository(server.host(), &[]);
     assert_eq!(repository.tags().await.unwrap(), ["a", "b"]);
     assert_eq!(repository.referrers(&Digest::of(b"x")).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_tag_that_moves_while_it_is_pulled_gives_one_image_whole() {
+    let memory = Memory::default();
+    let (before, after) = (memory.image_index(&["amd64", "arm64"]), memory.image_index(&["s390x"]));
+    let fake = Fake::default();
+    for digest in memory.digests() {
+        let bytes = bytes_of(&memory, &Descriptor::new("", digest.clone(), 0)).await;
+        match Document::parse(&bytes) {
+            Ok(document) => drop(fake.set(digest.as_str(), document.media_type(), &bytes)),
+            Err(_) => fake.add_blob(&bytes),
+        }
+    }
+    let (old, new) = (bytes_of(&memory, &before).await, bytes_of(&memory, &after).await);
+    fake.set("1", media_type::INDEX, &old);
+    let inner = fake.clone();
+    let server = fake
+        .serve(move |request, _| {
+            let reply = inner.answer(request);
+            inner.set("1", media_type::INDEX, &new);
+            Some(reply)
+        })
+        .await;
+    let name = format!("{}/org/x:1", server.host());
+    let pulled = Memory::default();
+    let found = crate::content::pull(&repository(server.host(), &[]), &pulled, &name, None).await;
+    let root = found.unwrap().unwrap().root;
+    assert_eq!(root.digest, before.digest);
+    assert!(crate::content::validate(&pulled, &root).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_tag_that_has_something_huge_is_left_alone() {
+    let (memory, root, _) = image();
+    let mut index = Index::of(Vec::new());
+    index.annotations.insert("text".into(), "x".repeat(5 << 20));
+    let huge = serde_json::to_vec(&index).unwrap();
+    for existing in [Existing::Merge, Existing::Extend] {
+        let fake = Fake::default();
+        fake.set("1", media_type::INDEX, &huge);
+        let server = fake.serve(|_, _| None).await;
+        let repository = repository(server.host(), &[]);
+        let error = push_as(&repository, &memory, &root, existing).await.unwrap_err();
+        assert!(error.contains("is larger than"), "{error}");
+        assert_eq!(fake.manifest("1").as_ref(), Some(&huge));
+        let is_writing = |request: &Request| !matches!(request.method.as_str(), "GET" | "HEAD");
+        assert!(!server.requests().iter().any(is_writing), "nothing is sent in vain");
+    }
+    // Nor is such a thing sent.
+    let root = memory.add(media_type::INDEX, &huge);
+    let server = Fake::default().serve(|_, _| None).await;
+    let error = push_to(&repository(server.host(), &[]), &memory, &root)
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains(&root.digest.to_string()) && error.contains("too large"),
+        "{error}"
+    );
+    assert!(server.requests().is_empty());
 }

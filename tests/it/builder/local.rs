@@ -2,7 +2,6 @@
 
 use super::*;
 use lkpkg::builder::Local;
-use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// A place for a local daemon, which ends by itself a second after its last user.
@@ -162,8 +161,7 @@ async fn local_takes_what_its_daemon_started_with_it() {
         left.display(),
         program.display()
     );
-    std::fs::write(&wrapper, script).expect("a script");
-    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    crate::program::write_program(&wrapper, &script);
     for kill in [false, true] {
         let endpoint = here.endpoint().await.expect("an endpoint");
         let left: i32 = std::fs::read_to_string(&left)

@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod builders;
+mod doctor;
 mod flags;
 mod help;
 mod how;
 mod images;
 mod order;
 mod output;
+mod publish;
 mod pull;
+mod release;
 mod signals;
 
 use crate::program::{Run, Running, Workshop, digest, unique};

@@ -108,3 +108,20 @@ fn killed_while_writing_it_leaves_a_cache_that_is_right() {
     workshop.build(&["p"]).done();
     workshop.verify();
 }
+
+/// A registry that takes the connection and says nothing.
+#[test]
+fn a_push_that_waits_for_its_registry_can_be_interrupted() {
+    let Some(workshop) = Workshop::with_bases() else { return };
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("{}/x:1", silent.local_addr().unwrap());
+    let mut command = workshop.command(&["cache", "push", "--remote-name", &to, "busybox:1.37"]);
+    let push = Running::start(&mut command);
+    push.until_said("pushing to");
+    let _connection = silent.accept().unwrap();
+    push.signal(Signal::INT);
+    let (run, took) = push.end();
+    run.failed(130, &["cancelled"]);
+    assert!(took < CANCELLED_WITHIN, "{took:?}");
+    workshop.verify();
+}

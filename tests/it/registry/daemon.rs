@@ -1,10 +1,12 @@
 //! docker-registry in several variants over one storage, which holds one image.
 
-use super::token::TokenService;
+use super::certificates::{Certificates, Pair};
+use super::token::{self, TokenService};
 use crate::servers::program;
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, media_type};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,12 +24,34 @@ const POLL: Duration = Duration::from_millis(10);
 pub struct Daemon {
     host: String,
     process: Child,
-    _token_service: Option<TokenService>,
+    token_service: Option<TokenService>,
 }
 
 impl Daemon {
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Who gives tokens for it.
+    pub fn tokens(&self) -> &TokenService {
+        self.token_service.as_ref().unwrap()
+    }
+
+    /// A registry in memory that lists referrers, by another hand than docker-registry; it holds nothing. None after a
+    /// SKIP line.
+    pub fn crane() -> Option<Self> {
+        let mut process = Command::new(program("crane-registry")?)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut host = String::new();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        lines.read_line(&mut host).unwrap();
+        Some(Self {
+            host: host.trim().to_owned(),
+            process,
+            token_service: None,
+        })
     }
 }
 
@@ -64,6 +88,11 @@ impl Bed {
         Some(bed)
     }
 
+    /// Where everything is; `storage` is the registries'.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn plain(&self) -> &str {
         self.plain.as_ref().unwrap().host()
     }
@@ -76,70 +105,80 @@ impl Bed {
     }
 
     pub async fn with_tokens(&self) -> Option<Daemon> {
-        let (certificate, key) = self.certificate("token")?;
-        let service = TokenService::start(&certificate, key).await;
+        let (settings, service) = self.token_settings().await?;
+        Some(self.daemon("token", settings, Some(service)).await)
+    }
+
+    async fn token_settings(&self) -> Option<(Value, TokenService)> {
+        program("openssl")?;
+        let pair = self.certificates().authority("token");
+        let service = TokenService::start(&pair).await;
         let settings = json!({"auth": {"token": {
             "realm": service.realm(),
-            "service": "test-registry",
-            "issuer": super::token::ISSUER,
-            "rootcertbundle": certificate,
+            "service": token::SERVICE,
+            "issuer": token::ISSUER,
+            "rootcertbundle": pair.certificate,
         }}});
-        Some(self.daemon("token", settings, Some(service)).await)
+        Some((settings, service))
     }
 
     /// With the file of the authority that is to be trusted.
     pub async fn with_tls(&self) -> Option<(Daemon, PathBuf)> {
-        let (authority, authority_key) = self.certificate("authority")?;
-        let path = |name: &str| self.directory.path().join(name);
-        fs::write(path("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-        let subject = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=registry"];
-        openssl(
-            Command::new("openssl")
-                .args(subject)
-                .arg("-keyout")
-                .arg(path("key"))
-                .arg("-out")
-                .arg(path("request")),
-        );
-        let sign = ["x509", "-req", "-days", "30", "-CAcreateserial"];
-        let mut command = Command::new("openssl");
-        command
-            .args(sign)
-            .arg("-in")
-            .arg(path("request"))
-            .arg("-out")
-            .arg(path("certificate"));
-        command
-            .arg("-CA")
-            .arg(&authority)
-            .arg("-CAkey")
-            .arg(authority_key)
-            .arg("-extfile")
-            .arg(path("extensions"));
-        openssl(&mut command);
-        let settings = json!({"http": {"tls": {"certificate": path("certificate"), "key": path("key")}}});
-        Some((self.daemon("tls", settings, None).await, authority))
+        let (settings, authority) = self.tls_settings()?;
+        Some((self.daemon("tls", settings, None).await, authority.certificate))
     }
 
-    /// A certificate signed by itself, and its key.
-    fn certificate(&self, name: &str) -> Option<(PathBuf, PathBuf)> {
+    /// Only those may talk to it who show a certificate: the authority, and the pair to be shown.
+    pub async fn with_mutual_tls(&self) -> Option<(Daemon, PathBuf, Pair)> {
+        let (mut settings, authority) = self.tls_settings()?;
+        let clients = self.certificates().authority("clients");
+        settings["http"]["tls"]["clientcas"] = json!([clients.certificate]);
+        let client = self
+            .certificates()
+            .signed("client", "extendedKeyUsage=clientAuth", &clients);
+        let daemon = self.daemon("mutual", settings, None).await;
+        Some((daemon, authority.certificate, client))
+    }
+
+    /// With TLS, and a token service without; and the file of the authority.
+    pub async fn with_tls_and_open_tokens(&self) -> Option<(Daemon, PathBuf)> {
+        let (mut settings, authority) = self.tls_settings()?;
+        let (tokens, service) = self.token_settings().await?;
+        settings["auth"] = tokens["auth"].clone();
+        let daemon = self.daemon("tls-and-tokens", settings, Some(service)).await;
+        Some((daemon, authority.certificate))
+    }
+
+    /// With TLS, but sending whoever reads or writes a blob to `address`; and the file of the authority.
+    pub async fn with_tls_that_leads_to(&self, address: &str) -> Option<(Daemon, PathBuf)> {
+        let (mut settings, authority) = self.tls_settings()?;
+        settings["http"]["host"] = json!(address);
+        settings["middleware"] = json!({"storage": [{"name": "redirect", "options": {"baseurl": address}}]});
+        let daemon = self.daemon("leads-away", settings, None).await;
+        Some((daemon, authority.certificate))
+    }
+
+    /// Where the registries keep a blob, a manifest or an index.
+    pub fn blob_file(&self, digest: &Digest) -> PathBuf {
+        let blobs = self.directory.path().join("storage/docker/registry/v2/blobs/sha256");
+        blobs.join(&digest.hex()[..2]).join(digest.hex()).join("data")
+    }
+
+    fn tls_settings(&self) -> Option<(Value, Pair)> {
         program("openssl")?;
-        let path = |end: &str| self.directory.path().join(format!("{name}.{end}"));
-        let arguments = [
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=test",
-        ];
-        openssl(
-            Command::new("openssl")
-                .args(arguments)
-                .arg("-keyout")
-                .arg(path("key"))
-                .arg("-out")
-                .arg(path("crt")),
-        );
-        Some((path("crt"), path("key")))
+        let authority = self.certificates().authority("authority");
+        let pair = self
+            .certificates()
+            .signed("registry", "subjectAltName=IP:127.0.0.1", &authority);
+        let tls = json!({"certificate": pair.certificate, "key": pair.key});
+        Some((json!({"http": {"tls": tls}}), authority))
     }
 
-    async fn daemon(&self, name: &str, mut settings: serde_json::Value, service: Option<TokenService>) -> Daemon {
+    fn certificates(&self) -> Certificates<'_> {
+        Certificates(self.directory.path())
+    }
+
+    async fn daemon(&self, name: &str, mut settings: Value, token_service: Option<TokenService>) -> Daemon {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -164,7 +203,7 @@ impl Bed {
         let mut daemon = Daemon {
             host,
             process,
-            _token_service: service,
+            token_service,
         };
         let began = Instant::now();
         while tokio::net::TcpStream::connect(&daemon.host).await.is_err() {
@@ -181,25 +220,8 @@ impl Bed {
     }
 }
 
-fn openssl(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Signs with a private key: RSA and SHA-256.
-pub fn sign(key: &Path, text: &Path) -> Vec<u8> {
-    let output = Command::new("openssl")
-        .args(["dgst", "-sha256", "-sign"])
-        .arg(key)
-        .arg(text)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
 /// Uploads the image; gives its index and the layer for amd64.
-async fn fill(host: &str) -> (Descriptor, Descriptor) {
+pub async fn fill(host: &str) -> (Descriptor, Descriptor) {
     // Whichever test is first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
@@ -229,10 +251,8 @@ async fn blob(http: &reqwest::Client, base: &str, media_type: &str, bytes: Vec<u
     let descriptor = Descriptor::of(media_type, &bytes);
     let begun = http.post(format!("{base}/blobs/uploads/")).send().await.unwrap();
     let location = begun.headers()["location"].to_str().unwrap().to_owned();
-    let url = begun
-        .url()
-        .join(&format!("{location}&digest={}", descriptor.digest))
-        .unwrap();
+    let mut url = begun.url().join(&location).unwrap();
+    url.query_pairs_mut().append_pair("digest", descriptor.digest.as_str());
     let done = http
         .put(url)
         .header("content-type", "application/octet-stream")

@@ -1,16 +1,22 @@
-//! A real docker-registry: open, with passwords, with tokens, with TLS of an own authority. Reading from it here, writing
-//! to it in `push`.
+//! Real registries: docker-registry, open, with passwords, with tokens, with TLS of an own authority; and one by another
+//! hand. Reading here, writing in `push`, other clients in `clients`, what goes wrong in `faults`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod daemon;
+mod certificates;
+mod clients;
+mod credentials;
+pub mod daemon;
+mod faults;
+mod images;
 mod push;
+mod requests;
 mod token;
 
 use daemon::{Bed, PASSWORD, USER};
 use lkpkg::content::{ContentError, Source, pull, validate};
 use lkpkg::oci::Platform;
 use lkpkg::oci::credentials::{CredentialSource, Credentials};
-use lkpkg::registry::{Mirrors, Registry, RegistrySettings};
+use lkpkg::registry::{self, Mirrors, Registry, RegistrySettings};
 use lkpkg::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +38,7 @@ fn settings(host: &str, credentials: Credentials) -> RegistrySettings {
         mirrors: Mirrors::default(),
         certificates: Vec::new(),
         certificate_directories: Vec::new(),
+        jobs: registry::JOBS,
     }
 }
 

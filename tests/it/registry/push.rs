@@ -1,27 +1,27 @@
 //! Writing to a real docker-registry: whole images, mounts, merges, two pushers at once, passwords and tokens, referrers.
 
 use super::daemon::{Bed, PASSWORD};
+use super::images::{put, put_index};
 use super::{basic, settings};
 use crate::servers::program;
-use lkpkg::content::{Sink, Source, copy, pull, read_document, validate};
+use lkpkg::content::{Sink as _, Source, copy, pull, read_document, validate};
 use lkpkg::oci::credentials::Credentials;
-use lkpkg::oci::merge::for_platform;
+use lkpkg::oci::merge::for_platforms;
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation, media_type};
 use lkpkg::registry::{BlobState, Existing, PushOptions, Pushed, Registry, RegistryError, Repository, push};
 use lkpkg::store::Store;
 use serde_json::json;
-use std::io::Cursor;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 /// Blobs of the image that a [`Bed`] holds: four configurations and four layers.
-const BLOBS: usize = 8;
+pub const BLOBS: usize = 8;
 
-fn client(host: &str) -> Registry {
+pub fn client(host: &str) -> Registry {
     Registry::new(settings(host, Credentials::Anonymous)).unwrap()
 }
 
-fn repository(registry: &Registry, host: &str, name: &str) -> Repository {
+pub fn repository(registry: &Registry, host: &str, name: &str) -> Repository {
     registry.repository(&format!("{host}/{name}").parse().unwrap())
 }
 
@@ -30,7 +30,7 @@ fn tags(all: &[&str]) -> Vec<String> {
 }
 
 /// A store that holds the image of the bed, by a client that is forgotten.
-async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
+pub async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let name = format!("{}/org/x:1", bed.plain());
@@ -46,8 +46,8 @@ async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
     (directory, store)
 }
 
-async fn push_as(
-    store: &Store,
+pub async fn push_as(
+    store: &dyn Source,
     repository: &Repository,
     root: &Descriptor,
     names: &[&str],
@@ -60,20 +60,8 @@ async fn push_as(
     push(store, repository, root, &tags(names), &options).await
 }
 
-async fn put(sink: &dyn Sink, media_type: &str, bytes: &[u8]) -> Descriptor {
-    let descriptor = Descriptor::of(media_type, bytes);
-    sink.put(&descriptor, Box::pin(Cursor::new(bytes.to_vec())))
-        .await
-        .unwrap();
-    descriptor
-}
-
-async fn put_index(sink: &dyn Sink, index: &Index) -> Descriptor {
-    put(sink, &index.media_type, &serde_json::to_vec(index).unwrap()).await
-}
-
 /// What a tag stands for, read by somebody who knows nothing yet.
-async fn index_at(host: &str, name: &str, tag: &str) -> (Descriptor, Index) {
+pub async fn index_at(host: &str, name: &str, tag: &str) -> (Descriptor, Index) {
     let repository = repository(&client(host), host, name);
     let found = repository
         .resolve(&format!("{host}/{name}:{tag}"))
@@ -125,7 +113,7 @@ async fn an_image_arrives_whole_and_travels_once() {
         &repository(&other, host, "org/first"),
         &bed.root,
         &["3"],
-        Existing::Refuse,
+        Existing::Extend,
     )
     .await;
     assert_eq!(again.unwrap().sent, 0);
@@ -187,7 +175,7 @@ async fn two_who_push_two_platforms_at_the_same_time_leave_both() {
         let tag = round.to_string();
         let mut all = tokio::task::JoinSet::new();
         for architecture in ["amd64", "arm64", "riscv64", "s390x"] {
-            let part = for_platform(&whole, &Platform::linux(architecture));
+            let part = for_platforms(&whole, &[Platform::linux(architecture)]);
             let root = put_index(&store, &part).await;
             let (store, tag) = (store.clone(), tag.clone());
             let repository = repository(&client(host), host, "org/contested");
@@ -202,6 +190,36 @@ async fn two_who_push_two_platforms_at_the_same_time_leave_both() {
         assert_eq!(index.manifests.len(), 4, "{index:?}");
         // The same content has the same digest, whoever was first.
         assert_eq!(found.digest, index_at(host, "org/contested", "0").await.0.digest);
+    }
+}
+
+#[tokio::test]
+async fn between_repositories_of_one_registry_nothing_travels() {
+    let Some(bed) = Bed::start().await else { return };
+    let Some(with_tokens) = bed.with_tokens().await else {
+        return;
+    };
+    let open = (bed.plain(), Credentials::Anonymous, "open");
+    for (host, credentials, kind) in [open, (with_tokens.host(), basic(PASSWORD), "tokens")] {
+        let registry = Registry::new(settings(host, credentials)).unwrap();
+        let from = repository(&registry, host, "org/x");
+        let root = from.find("1").await.unwrap().unwrap();
+        let to = repository(&registry, host, &format!("copy/{kind}"));
+        let before = registry.requests();
+        let pushed = push_as(&from, &to, &root, &["1"], Existing::Replace).await.unwrap();
+        let name = format!("{host}/copy/{kind}:1");
+        assert_eq!((pushed.sent, pushed.mounted, pushed.found), (0, BLOBS, 0));
+        let requests = registry.requests() - before;
+        // The index and four manifests are read, asked for and written, the index by its tag as well; blobs are mounted.
+        let needed = 3 * 5 + 1 + BLOBS as u64;
+        match kind {
+            "open" => assert_eq!(requests, needed),
+            // And asked for again with a token: for reading, for writing, and for each mount no more than once.
+            _ => assert!(requests <= 2 * needed, "{requests}"),
+        }
+        let found = to.resolve(&name).await.unwrap().unwrap();
+        assert_eq!(found.digest, root.digest);
+        assert!(validate(&to, &found).await.is_empty());
     }
 }
 
@@ -228,7 +246,7 @@ async fn what_a_tag_had_is_kept_replaced_or_refused() {
     entry.platform = Some("linux/arm64/v8".parse().unwrap());
     let root = put_index(&store, &Index::of(vec![entry, attestation.clone()])).await;
 
-    let error = push_as(&store, &repository, &root, &["1"], Existing::Refuse)
+    let error = push_as(&store, &repository, &root, &["1"], Existing::Extend)
         .await
         .unwrap_err();
     assert!(
@@ -303,7 +321,7 @@ async fn an_index_of_dockers_becomes_one_of_oci() {
 
     let (bytes, _) = read_document(&store, &bed.root).await.unwrap();
     let whole: Index = serde_json::from_slice(&bytes).unwrap();
-    let root = put_index(&store, &for_platform(&whole, &Platform::linux("amd64"))).await;
+    let root = put_index(&store, &for_platforms(&whole, &[Platform::linux("amd64")])).await;
     for tag in ["list", "single"] {
         push_as(&store, &repository, &root, &[tag], Existing::Merge)
             .await

@@ -311,6 +311,7 @@ async fn the_summary_counts_packages() {
     drop(events);
     let expected = Summary {
         built: 1,
+        moved: 0,
         failed: 1,
         cancelled: 1,
         warnings: 0,

@@ -1,0 +1,38 @@
+//! What is at a place, and what [`super::endpoint`] would do about it: [`look`]. Creates, starts and changes nothing.
+
+use super::{BuilderConfig, BuilderError, Where, docker, local, remote};
+use crate::oci::Platform;
+
+/// What is at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A BuildKit answers.
+    Running {
+        /// Its version, `v0.26.3`.
+        version: String,
+        /// Platforms that its workers say they can build, their own first.
+        platforms: Vec<Platform>,
+    },
+    /// None yet; the next build sees to it. What it will do, as the end of a sentence.
+    Coming(String),
+}
+
+/// Looks at a place. An error is what a build would end with.
+pub async fn look(place: &Where, config: &BuilderConfig) -> Result<Standing, BuilderError> {
+    match place {
+        Where::Address(address) => Ok(remote::dialled(address, config).await?.into()),
+        Where::DockerContainer { docker } => docker::look(docker, config).await,
+        Where::InContainer { name, docker } => Ok(remote::in_container(name, docker, config).await?.into()),
+        Where::Embedded { docker } => Ok(remote::embedded(docker, config).await?.into()),
+        Where::Local(local) => local::look(local, config).await,
+    }
+}
+
+impl From<super::Endpoint> for Standing {
+    fn from(endpoint: super::Endpoint) -> Self {
+        Self::Running {
+            version: endpoint.version,
+            platforms: endpoint.platforms,
+        }
+    }
+}
