@@ -176,7 +176,8 @@ pub enum BuilderError {
         waited_s: u64,
     },
     /// It should be replaced, but others use it.
-    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}; try again when they are done", users(.pids))]
+    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}\n\
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", users(.pids))]
     InUse {
         /// Why it should be restarted.
         reason: String,
@@ -267,7 +268,8 @@ pub(super) fn build(users: &[String]) -> String {
     format!("{} {verb}", users.join(", "))
 }
 
-fn users(pids: &[i32]) -> String {
+/// `12, 13`.
+pub(super) fn users(pids: &[i32]) -> String {
     pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 

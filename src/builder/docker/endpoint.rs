@@ -114,11 +114,19 @@ impl Work<'_> {
             return Ok(None);
         };
         // Whoever replaces it sees us from here on; whoever began before is seen by us.
-        match self.users(id).await? {
-            None => return Ok(None),
-            Some(users) if users.replacing.is_empty() => return Ok(Some(endpoint)),
-            Some(_) => drop(endpoint),
+        let Some(Users { replacing, .. }) = self.users(id).await? else {
+            return Ok(None);
+        };
+        if replacing.is_empty() {
+            return Ok(Some(endpoint));
         }
+        drop(endpoint);
+        let (name, limit) = (&self.container.name, self.config.wait.as_secs());
+        let text = format!(
+            "waiting at most {limit} s until the container {name} is replaced by {}",
+            replacing.join(", ")
+        );
+        self.events.notice(text).await;
         let begin = Instant::now();
         let mut interval = tokio::time::interval(LOOK_INTERVAL);
         loop {
