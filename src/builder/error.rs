@@ -150,7 +150,7 @@ pub enum BuilderError {
     /// A container should be replaced, but others build in it.
     #[error(
         "the container {name} should be replaced ({reason}), but {} in it; waited {waited_s} s\n\
-         Try again when that is done, or wait longer with --lock-timeout SECONDS.", build(.users)
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", who_builds(.users)
     )]
     BuildsGoOn {
         /// Name of the container.
@@ -263,7 +263,7 @@ fn shown_log(log: &str) -> String {
 }
 
 /// `process 1 on a builds`, `process 1 on a, process 2 on b build`.
-pub(super) fn build(users: &[String]) -> String {
+pub(super) fn who_builds(users: &[String]) -> String {
     let verb = if users.len() == 1 { "builds" } else { "build" };
     format!("{} {verb}", users.join(", "))
 }

@@ -2,7 +2,7 @@
 
 use super::super::configuration::{Configuration, Loaded, Reach};
 use super::super::decide::{Decision, Wanted, decide};
-use super::super::error::build;
+use super::super::error::who_builds;
 use super::super::{BuilderConfig, BuilderError, Endpoint};
 use super::container::{Container, Created, Removed, There};
 use super::ready::ready;
@@ -194,7 +194,7 @@ impl Work<'_> {
                 let text = format!(
                     "waiting at most {} s before the container {name} is replaced ({reason}): {} in it",
                     limit.as_secs(),
-                    build(&now)
+                    who_builds(&now)
                 );
                 self.events.notice(text).await;
                 told = now.clone();
