@@ -207,7 +207,7 @@ pub enum BuilderError {
     /// A container should be replaced, but others build in it.
     #[error(
         "the container {name} should be replaced ({reason}), but {} in it; waited {waited_s} s\n\
-         Try again when that is done, or wait longer with --lock-timeout SECONDS.", build(.users)
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", who_builds(.users)
     )]
     BuildsGoOn {
         /// Name of the container.
@@ -233,7 +233,8 @@ pub enum BuilderError {
         waited_s: u64,
     },
     /// It should be replaced, but others use it.
-    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}; try again when they are done", users(.pids))]
+    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}\n\
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", users(.pids))]
     InUse {
         /// Why it should be restarted.
         reason: String,
@@ -325,12 +326,13 @@ fn shown_log(log: &str) -> String {
 }
 
 /// `process 1 on a builds`, `process 1 on a, process 2 on b build`.
-pub(super) fn build(users: &[String]) -> String {
+pub(super) fn who_builds(users: &[String]) -> String {
     let verb = if users.len() == 1 { "builds" } else { "build" };
     format!("{} {verb}", users.join(", "))
 }
 
-fn users(pids: &[i32]) -> String {
+/// `12, 13`.
+pub(super) fn users(pids: &[i32]) -> String {
     pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 

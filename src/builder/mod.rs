@@ -64,7 +64,7 @@ pub struct BuilderConfig {
     pub registries: Registries,
     /// The home directory, for files that are named by `~/`.
     pub home: Option<PathBuf>,
-    /// How long others that build in a container are waited for before it is replaced.
+    /// How long others that build in it are waited for before it is replaced.
     pub wait: Duration,
     /// How long a builder on another machine may take to answer.
     pub timeout: Duration,

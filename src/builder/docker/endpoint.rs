@@ -3,7 +3,7 @@
 use super::super::configuration::{Configuration, Loaded, Reach};
 use super::super::context::Daemon;
 use super::super::decide::{Decision, Wanted, decide};
-use super::super::error::build;
+use super::super::error::who_builds;
 use super::super::{BuilderConfig, BuilderError, Endpoint};
 use super::container::{Container, Created, Removed, There};
 use super::ready::ready;
@@ -115,11 +115,19 @@ impl Work<'_> {
             return Ok(None);
         };
         // Whoever replaces it sees us from here on; whoever began before is seen by us.
-        match self.users(id).await? {
-            None => return Ok(None),
-            Some(users) if users.replacing.is_empty() => return Ok(Some(endpoint)),
-            Some(_) => drop(endpoint),
+        let Some(Users { replacing, .. }) = self.users(id).await? else {
+            return Ok(None);
+        };
+        if replacing.is_empty() {
+            return Ok(Some(endpoint));
         }
+        drop(endpoint);
+        let (name, limit) = (&self.container.name, self.config.wait.as_secs());
+        let text = format!(
+            "waiting at most {limit} s until the container {name} is replaced by {}",
+            replacing.join(", ")
+        );
+        self.events.notice(text).await;
         let begin = Instant::now();
         let mut interval = tokio::time::interval(LOOK_INTERVAL);
         loop {
@@ -187,7 +195,7 @@ impl Work<'_> {
                 let text = format!(
                     "waiting at most {} s before the container {name} is replaced ({reason}): {} in it",
                     limit.as_secs(),
-                    build(&now)
+                    who_builds(&now)
                 );
                 self.events.notice(text).await;
                 told = now.clone();
