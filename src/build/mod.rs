@@ -16,12 +16,14 @@ mod session;
 mod solve;
 mod ssh;
 mod status;
+mod usage;
 
 pub use error::BuildError;
 pub use failure::{Failure, FailureKind, Location};
 pub use request::{BuildRequest, BuildWarning, Built, CachedImage};
 pub use secret::{SecretFrom, SecretSource};
 pub use ssh::SshSource;
+pub use usage::{PruneOptions, UsageRecord, disk_usage, prune};
 
 use crate::builder::Endpoint;
 use crate::content::Content;

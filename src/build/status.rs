@@ -177,7 +177,7 @@ fn warning_of(warning: &VertexWarning) -> BuildWarning {
 }
 
 /// A moment of BuildKit's clock; what lies outside of what this machine can name is unknown.
-fn time(timestamp: Timestamp) -> Option<SystemTime> {
+pub(super) fn time(timestamp: Timestamp) -> Option<SystemTime> {
     let seconds = u64::try_from(timestamp.seconds).ok()?;
     let nanoseconds = u32::try_from(timestamp.nanos)
         .ok()

@@ -11,6 +11,8 @@ pub struct Wanted {
     pub config: Option<String>,
     /// Whether the user asked for a new container.
     pub restart: bool,
+    /// Whether it is taken as it is.
+    pub as_it_is: bool,
 }
 
 /// Who made a container.
@@ -68,10 +70,16 @@ pub fn decide(wanted: &Wanted, found: Option<&Found>) -> Decision {
     // BuildKit does not promise that one version reads the state of another: a new image begins with an empty volume. The
     // volume of our name has nothing to do with the container of someone else.
     let is_other_image = !is_same_image(&found.image, &wanted.image) && !matches!(found.maker, Maker::Other(_));
-    let reason = if wanted.restart {
+    let reason = if wanted.restart && !wanted.as_it_is {
         "a restart was asked for".to_owned()
     } else if let Maker::Other(what) = &found.maker {
         return Decision::Refuse { what: what.clone() };
+    } else if wanted.as_it_is {
+        return if found.is_running {
+            Decision::Keep
+        } else {
+            Decision::Start
+        };
     } else if is_other_image {
         format!("it runs the image {}, wanted is {}", found.image, wanted.image)
     } else if !found.is_privileged {
@@ -135,6 +143,7 @@ mod tests {
             image: "b:1".into(),
             config: None,
             restart: false,
+            as_it_is: false,
         }
     }
 
@@ -228,6 +237,29 @@ mod tests {
             let reason = "another version of lkpkg wrote down its configuration";
             replaced(&configured, config(label), reason, false);
         }
+    }
+
+    #[test]
+    fn what_is_taken_as_it_is_is_judged_by_nothing() {
+        let wanted = Wanted {
+            config: Some(LABEL.into()),
+            restart: true,
+            as_it_is: true,
+            ..wanted()
+        };
+        for maker in [Maker::Lkpkg, Maker::Linuxkit] {
+            check(
+                &wanted,
+                found(|found| {
+                    (found.image, found.is_privileged) = ("b:0".into(), false);
+                    found.maker = maker.clone();
+                }),
+                &Decision::Keep,
+            );
+        }
+        let what = "it is a web server".to_owned();
+        let others = found(|found| found.maker = Maker::Other(what.clone()));
+        check(&wanted, others, &Decision::Refuse { what: what.clone() });
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From a byte stream to an [`Endpoint`]: dial, then ask BuildKit who it is. Starts and creates nothing.
 
-use super::{Address, BuilderError, Endpoint};
+use super::Endpoint;
 use crate::oci::Platform;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{InfoRequest, ListWorkersRequest};
@@ -8,6 +8,8 @@ use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
@@ -21,20 +23,6 @@ const GREET_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Bytes in flight on the connection: several streams at once.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
-
-/// The BuildKit at an address that someone else looks after.
-pub async fn address(text: &str) -> Result<Endpoint, BuilderError> {
-    let Address::Unix(path) = text.parse()? else {
-        return Err(BuilderError::BadAddress {
-            text: text.into(),
-            reason: "it is no address to dial".into(),
-        });
-    };
-    unix(text, &path).await.map_err(|reason| BuilderError::Unreachable {
-        address: text.into(),
-        reason,
-    })
-}
 
 /// The BuildKit behind a Unix socket, called `name`.
 pub async fn unix(name: &str, path: &Path) -> Result<Endpoint, String> {
@@ -52,10 +40,26 @@ where
     Opening: Future<Output = io::Result<Stream>> + Send + 'static,
     Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    within(name, GREET_TIMEOUT, open).await
+}
+
+/// The same with another limit, for all of it together.
+pub async fn within<Open, Opening, Stream>(name: &str, limit: Duration, open: Open) -> Result<Endpoint, String>
+where
+    Open: Fn() -> Opening + Send + 'static,
+    Opening: Future<Output = io::Result<Stream>> + Send + 'static,
+    Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let is_open = Arc::new(AtomicBool::new(false));
+    let opened = is_open.clone();
     let greeting = async {
         let connector = tower::service_fn(move |_| {
-            let opening = open();
-            async move { opening.await.map(TokioIo::new) }
+            let (opening, opened) = (open(), opened.clone());
+            async move {
+                let stream = opening.await?;
+                opened.store(true, Ordering::Relaxed);
+                Ok::<_, io::Error>(TokioIo::new(stream))
+            }
         });
         // The address is never dialled, the connector is; it is what BuildKit sees as the authority.
         let channel = tonic::transport::Endpoint::from_static("http://buildkit")
@@ -71,12 +75,15 @@ where
                 None => status.message().to_owned(),
             })
     };
-    match tokio::time::timeout(GREET_TIMEOUT, greeting).await {
+    match tokio::time::timeout(limit, greeting).await {
         Ok(result) => result,
-        Err(_) => Err(format!(
-            "it accepted the connection but did not answer within {} s",
-            GREET_TIMEOUT.as_secs()
-        )),
+        Err(_) => Err(match is_open.load(Ordering::Relaxed) {
+            true => format!(
+                "it accepted the connection but did not answer within {} s",
+                limit.as_secs()
+            ),
+            false => format!("it could not be reached within {} s", limit.as_secs()),
+        }),
     }
 }
 

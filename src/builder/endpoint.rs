@@ -16,3 +16,74 @@ pub struct Endpoint {
     /// BuildKit's version, `v0.26.3`.
     pub version: String,
 }
+
+impl Endpoint {
+    /// The same with a name that says in which context it is: containers are called alike everywhere.
+    pub(super) fn in_context(mut self, context: Option<&str>) -> Self {
+        if let Some(context) = context {
+            self.name = format!("{} in {context}", self.name);
+        }
+        self
+    }
+
+    /// Whether it can only emulate `platform`. BuildKit names its own platform first; what has no machine of its own to run on
+    /// is emulated, whether an emulator is there or not.
+    pub fn emulates(&self, platform: &Platform) -> bool {
+        let Some(own) = self.platforms.first() else {
+            return false;
+        };
+        let own = own.architecture.as_str();
+        // A processor of 64 bits runs its family's programs of 32 bits.
+        let is_family = matches!(
+            (own, platform.architecture.as_str()),
+            ("amd64", "386") | ("arm64", "arm")
+        );
+        own != platform.architecture && !is_family
+    }
+
+    /// What people read where it builds `platforms`: its name, and those that it emulates.
+    pub fn heading(&self, platforms: &[Platform]) -> String {
+        let emulated = platforms.iter().filter(|platform| self.emulates(platform));
+        let emulated: Vec<String> = emulated.map(Platform::to_string).collect();
+        match emulated.is_empty() {
+            true => self.name.clone(),
+            false => format!("{} ({} emulated)", self.name, emulated.join(",")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_of_its_own_machine_is_emulated() {
+        let read =
+            |texts: &[&str]| -> Vec<Platform> { texts.iter().map(|text| text.parse().expect("a platform")).collect() };
+        let check = |builds: &[&str], wanted: &[&str], expected: &str| {
+            let endpoint = Endpoint {
+                name: "b".into(),
+                channel: tonic::transport::Endpoint::from_static("http://nowhere").connect_lazy(),
+                platforms: read(builds),
+                version: String::new(),
+            };
+            assert_eq!(endpoint.heading(&read(wanted)), expected);
+        };
+        let amd64 = ["linux/amd64", "linux/amd64/v2", "linux/arm64", "linux/386"];
+        check(&amd64, &["linux/amd64", "linux/386"], "b");
+        check(&amd64, &["linux/amd64", "linux/arm64"], "b (linux/arm64 emulated)");
+        check(
+            &amd64,
+            &["linux/arm64", "linux/s390x"],
+            "b (linux/arm64,linux/s390x emulated)",
+        );
+        check(&["linux/arm64", "linux/amd64"], &["linux/arm64", "linux/arm/v7"], "b");
+        check(
+            &["linux/arm64", "linux/amd64"],
+            &["linux/amd64"],
+            "b (linux/amd64 emulated)",
+        );
+        // What says nothing is believed to be right.
+        check(&[], &["linux/amd64"], "b");
+    }
+}

@@ -71,6 +71,63 @@ pub enum BuilderError {
         /// What is wrong, and what is possible.
         reason: String,
     },
+    /// A Docker context that does not exist.
+    #[error("there is no Docker context {name:?}{named_by}; there are {}", .known.join(", "))]
+    UnknownContext {
+        /// What was given.
+        name: String,
+        /// Which variable or file names it, a subordinate clause; empty for a flag.
+        named_by: String,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// A file of Docker's that says what contexts there are cannot be used.
+    #[error("Docker's file {path} cannot be used: {reason}")]
+    BadContext {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A certificate or a key cannot be used.
+    #[error("the certificate or key {path} cannot be used: {reason}")]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("TLS cannot be set up on this machine: {reason}")]
+    Tls {
+        /// Why.
+        reason: String,
+    },
+    /// A Docker daemon whose own BuildKit cannot export images.
+    #[error(
+        "the BuildKit inside of the Docker daemon {daemon} cannot export images: the daemon has no containerd image store\n\
+         Turn it on with {{\"features\": {{\"containerd-snapshotter\": true}}}} in its daemon.json (mostly \
+         /etc/docker/daemon.json) and restart it; in Docker Desktop it is Settings, General, \"Use containerd for pulling \
+         and storing images\". Or build in a container there: name the context alone, without docker://."
+    )]
+    NoImageStore {
+        /// The daemon.
+        daemon: String,
+    },
+    /// A builder that would emulate the platform, which the user does not want.
+    #[error("no builder for {platform}: --strict-platform wants one that need not emulate it, and {}", .why.join("; "))]
+    Emulates {
+        /// Platform that should be built.
+        platform: String,
+        /// What each builder can.
+        why: Vec<String>,
+    },
+    /// No builder of a pool is left.
+    #[error("no builder of the pool is left: {}", .why.join("; "))]
+    NoneLeft {
+        /// What became of each.
+        why: Vec<String>,
+    },
     /// The builder's configuration cannot be read.
     #[error("the builder configuration {path} cannot be read: {source}")]
     BadConfig {
@@ -150,7 +207,7 @@ pub enum BuilderError {
     /// A container should be replaced, but others build in it.
     #[error(
         "the container {name} should be replaced ({reason}), but {} in it; waited {waited_s} s\n\
-         Try again when that is done, or wait longer with --lock-timeout SECONDS.", build(.users)
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", who_builds(.users)
     )]
     BuildsGoOn {
         /// Name of the container.
@@ -176,7 +233,8 @@ pub enum BuilderError {
         waited_s: u64,
     },
     /// It should be replaced, but others use it.
-    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}; try again when they are done", users(.pids))]
+    #[error("buildkitd should be restarted ({reason}), but it is in use by process {}\n\
+         Try again when that is done, or wait longer with --lock-timeout SECONDS.", users(.pids))]
     InUse {
         /// Why it should be restarted.
         reason: String,
@@ -190,6 +248,12 @@ pub enum BuilderError {
         path: PathBuf,
         /// How long we waited, in seconds.
         waited_s: u64,
+    },
+    /// There is no builder to look after.
+    #[error("there is {what} yet; the first build makes one")]
+    NoneYet {
+        /// What there is not.
+        what: String,
     },
     /// A request to the Docker daemon failed.
     #[error("{doing}: {source}")]
@@ -224,8 +288,15 @@ impl BuilderError {
             | Self::NotRoot { .. }
             | Self::NoDocker { .. }
             | Self::Unreachable { .. }
+            | Self::NoImageStore { .. }
+            | Self::Emulates { .. }
+            | Self::NoneLeft { .. }
+            | Self::NoneYet { .. }
             | Self::NoImage { .. } => Kind::Missing,
             Self::BadAddress { .. }
+            | Self::UnknownContext { .. }
+            | Self::BadContext { .. }
+            | Self::TlsFile { .. }
             | Self::BadConfig { .. }
             | Self::ConfigSyntax { .. }
             | Self::ConfigValue { .. }
@@ -234,7 +305,7 @@ impl BuilderError {
             Self::InUse { .. } | Self::BuildsGoOn { .. } | Self::BeingReplaced { .. } | Self::LockTimeout { .. } => {
                 Kind::Busy
             }
-            Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } => Kind::Failed,
+            Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } | Self::Tls { .. } => Kind::Failed,
             Self::Cancelled => Kind::Cancelled,
         }
     }
@@ -255,12 +326,13 @@ fn shown_log(log: &str) -> String {
 }
 
 /// `process 1 on a builds`, `process 1 on a, process 2 on b build`.
-pub(super) fn build(users: &[String]) -> String {
+pub(super) fn who_builds(users: &[String]) -> String {
     let verb = if users.len() == 1 { "builds" } else { "build" };
     format!("{} {verb}", users.join(", "))
 }
 
-fn users(pids: &[i32]) -> String {
+/// `12, 13`.
+pub(super) fn users(pids: &[i32]) -> String {
     pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 

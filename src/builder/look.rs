@@ -1,6 +1,6 @@
 //! What is at a place, and what [`super::endpoint`] would do about it: [`look`]. Creates, starts and changes nothing.
 
-use super::{BuilderConfig, BuilderError, Where, dial, docker, local};
+use super::{BuilderConfig, BuilderError, Where, docker, local, remote};
 use crate::oci::Platform;
 
 /// What is at a place.
@@ -20,8 +20,10 @@ pub enum Standing {
 /// Looks at a place. An error is what a build would end with.
 pub async fn look(place: &Where, config: &BuilderConfig) -> Result<Standing, BuilderError> {
     match place {
-        Where::Address(address) => Ok(dial::address(address).await?.into()),
+        Where::Address(address) => Ok(remote::dialled(address, config).await?.into()),
         Where::DockerContainer { docker } => docker::look(docker, config).await,
+        Where::InContainer { name, docker } => Ok(remote::in_container(name, docker, config).await?.into()),
+        Where::Embedded { docker } => Ok(remote::embedded(docker, config).await?.into()),
         Where::Local(local) => local::look(local, config).await,
     }
 }

@@ -1,7 +1,8 @@
 //! A running BuildKit, wherever it is: found, created or started → [`Endpoint`].
 //!
-//! [`choose()`] says which [`Where`] a platform is built at, purely; [`endpoint()`] goes there. Each kind of place has its
-//! module: an address that is only dialled, a named container in a Docker daemon, a `buildkitd` of our own. What is done
+//! [`choose()`] says which [`Where`] a platform can be built at, purely; [`endpoint()`] goes there. Each kind of place has its
+//! module: what is only dialled (`remote/`), a named container in a Docker daemon, a `buildkitd` of our own. Docker daemons are
+//! found by Docker's own files (`context/`). Of several places, [`pool`] says which one gets the next work. What is done
 //! to a container or a daemon that is already there is decided by pure functions (`decide.rs`, `local/decide.rs`). What it is
 //! configured with is gathered by `configuration/`, before anything else is done.
 //!
@@ -10,6 +11,7 @@
 mod address;
 pub mod choose;
 mod configuration;
+mod context;
 mod decide;
 mod dial;
 mod docker;
@@ -17,15 +19,19 @@ mod endpoint;
 mod error;
 pub mod local;
 mod look;
+pub mod pool;
+mod remote;
 
 pub use address::Address;
 pub use choose::choose;
 pub use configuration::Registries;
+pub use context::{Contexts, Daemon, DockerSettings};
 pub use docker::{DockerImages, docker_answers, docker_version};
 pub use endpoint::Endpoint;
 pub use error::{BuilderError, Kind};
 pub use local::Local;
 pub use look::{Standing, look};
+pub use remote::{DEFAULT_TIMEOUT, Dialled, KubePod, Ssh, Tcp, Tls, Way};
 
 use crate::event::{CancellationToken, Events};
 use crate::oci::credentials::CredentialSource;
@@ -52,12 +58,16 @@ pub struct BuilderConfig {
     pub config: Option<PathBuf>,
     /// Replace the builder even when it is right. Its state is kept.
     pub restart: bool,
+    /// Take the builder as it is, and make none: for looking after it.
+    pub as_it_is: bool,
     /// What lkpkg was told about registries; the builder is told the same.
     pub registries: Registries,
     /// The home directory, for files that are named by `~/`.
     pub home: Option<PathBuf>,
-    /// How long others that build in a container are waited for before it is replaced.
+    /// How long others that build in it are waited for before it is replaced.
     pub wait: Duration,
+    /// How long a builder on another machine may take to answer.
+    pub timeout: Duration,
     /// Credentials for pulling the container's image.
     pub credentials: CredentialSource,
 }
@@ -69,9 +79,11 @@ impl Default for BuilderConfig {
             image: DEFAULT_IMAGE.into(),
             config: None,
             restart: false,
+            as_it_is: false,
             registries: Registries::default(),
             home: None,
             wait: DEFAULT_WAIT,
+            timeout: DEFAULT_TIMEOUT,
             credentials: CredentialSource::given(BTreeMap::new()),
         }
     }
@@ -81,11 +93,23 @@ impl Default for BuilderConfig {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Where {
     /// A BuildKit that someone else looks after, `unix:///run/buildkit/buildkitd.sock`.
-    Address(String),
+    Address(Dialled),
     /// A container that lkpkg looks after in a Docker daemon.
     DockerContainer {
-        /// Address of the Docker Engine API, `unix:///var/run/docker.sock`.
-        docker: String,
+        /// The daemon.
+        docker: Daemon,
+    },
+    /// A container that someone else looks after, in which BuildKit runs.
+    InContainer {
+        /// Its name.
+        name: String,
+        /// The daemon.
+        docker: Daemon,
+    },
+    /// The BuildKit that is part of a Docker daemon.
+    Embedded {
+        /// The daemon.
+        docker: Daemon,
     },
     /// A `buildkitd` that lkpkg starts itself.
     Local(Local),
@@ -102,8 +126,13 @@ pub async fn endpoint(
 ) -> Result<Endpoint, BuilderError> {
     let work = async {
         match place {
-            Where::Address(address) => dial::address(address).await,
-            Where::DockerContainer { docker } => docker::endpoint(docker, config, events).await,
+            Where::Address(address) => remote::dialled(address, config).await,
+            Where::DockerContainer { docker } => {
+                let endpoint = docker::endpoint(docker, config, events).await?;
+                Ok(endpoint.in_context(docker.context.as_deref()))
+            }
+            Where::InContainer { name, docker } => remote::in_container(name, docker, config).await,
+            Where::Embedded { docker } => remote::embedded(docker, config).await,
             Where::Local(local) => local::endpoint(local, config, events).await,
         }
     };

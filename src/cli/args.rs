@@ -1,5 +1,6 @@
 //! The command line as clap sees it. Names and meanings are linuxkit's where linuxkit has them.
 
+use super::builder_args::BuilderVerb;
 use super::environment as env;
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -136,6 +137,9 @@ pub enum PackageVerb {
     ShowTag(ShowTagArgs),
     /// Show what a build would do, and why
     Plan(PlanArgs),
+    /// Look after builders
+    #[command(subcommand, arg_required_else_help = true)]
+    Builder(BuilderVerb),
     /// Give packages that are in their registries the tag of a release: all of them, or none
     Release(Box<ReleaseArgs>),
 }
@@ -237,7 +241,7 @@ pub struct PublishArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Builder")]
 pub struct BuilderArgs {
-    /// Which builder builds which platform: linux/arm64=WHERE,… where WHERE is unix://SOCKET, docker-container or local
+    /// Which builder builds which platform: linux/arm64=WHERE,… where WHERE is a Docker context, or unix://, tcp://, ssh://, kube-pod://, docker://, docker-container or local. A platform given several times has a pool
     #[arg(long, value_name = "BUILDERS", default_value = "", hide_default_value = true)]
     pub builders: String,
     /// Name of the builder container
@@ -252,6 +256,12 @@ pub struct BuilderArgs {
     /// Replace the builder container, even if it is right
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub builder_restart: bool,
+    /// How long a builder on another machine may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::builder::DEFAULT_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub builder_timeout: u64,
+    /// Refuse builders that would have to emulate a platform
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub strict_platform: bool,
 }
 
 /// `lkpkg build`

@@ -25,11 +25,15 @@ variables! {
     BUILDER_NAME = "LINUXKIT_BUILDER_NAME": "Name of the builder container; `--builder-name` goes first.";
     BUILDER_IMAGE = "LINUXKIT_BUILDER_IMAGE": "Image of the builder container; `--builder-image` goes first.";
     BUILDER_CONFIG = "LINUXKIT_BUILDER_CONFIG": "A buildkitd.toml for the builder; `--builder-config` goes first.";
-    BUILDKIT_HOST = "BUILDKIT_HOST": "Address of a running BuildKit (`unix://…`), as for buildctl; used where no builder is named.";
+    BUILDKIT_HOST = "BUILDKIT_HOST": "Address of a running BuildKit (`unix://…`, `tcp://…`, `ssh://…` and others), as for buildctl; used where no builder is named.";
     BUILDKITD = "LKPKG_BUILDKITD": "The buildkitd program that lkpkg starts itself where there is no Docker daemon; otherwise it is looked for on `PATH`.";
     PROGRESS = "BUILDKIT_PROGRESS": "Kind of progress output (`auto`, `tty`, `plain`, `rawjson`, `quiet`), as for buildx; `--progress` goes first.";
-    DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon.";
-    DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of Docker's `config.json`, where credentials and credential helpers are configured.";
+    DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon; goes before contexts.";
+    DOCKER_CONTEXT = "DOCKER_CONTEXT": "Docker context whose daemon is used; goes before the one in Docker's `config.json`.";
+    DOCKER_TLS_VERIFY = "DOCKER_TLS_VERIFY": "TLS to `DOCKER_HOST`, when set to anything; its certificate is checked.";
+    DOCKER_TLS = "DOCKER_TLS": "The same, and its certificate is not checked.";
+    DOCKER_CERT_PATH = "DOCKER_CERT_PATH": "Directory of `ca.pem`, `cert.pem` and `key.pem` for `DOCKER_HOST` with TLS.";
+    DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of Docker's `config.json`, where credentials, credential helpers and contexts are configured.";
     DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG": "The text of a Docker `config.json`, used for credentials before the file.";
     CERTIFICATES = "SSL_CERT_DIR": "Directories of trusted authorities for a buildkitd that lkpkg starts itself; those of `--cert-file` are added.";
     NO_COLOR = "NO_COLOR": "No colours, when set to anything (no-color.org).";
@@ -49,7 +53,7 @@ const OTHERS: &[Variable] = &[
     },
     Variable {
         name: "PATH",
-        meaning: "Where `buildkitd`, `runc` and credential helpers are looked for.",
+        meaning: "Where `buildkitd`, `runc`, `ssh`, `kubectl` and credential helpers are looked for.",
     },
 ];
 

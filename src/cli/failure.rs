@@ -213,10 +213,18 @@ impl From<BuilderError> for Failure {
             Kind::Cancelled => ExitCode::Cancelled,
         };
         let hint = match error {
-            BuilderError::NoDocker { .. } => "start the Docker daemon, or say where it is with DOCKER_HOST",
+            BuilderError::NoDocker { .. } => {
+                "start the Docker daemon, or say where it is with DOCKER_HOST or a Docker context; --builder-timeout SECONDS \
+                 waits longer for one on another machine"
+            }
+            BuilderError::UnknownContext { .. } => "docker context create NAME --docker host=… makes one",
+            BuilderError::Emulates { .. } => {
+                "name a builder of that platform with --builders PLATFORM=WHERE, or build without --strict-platform"
+            }
             BuilderError::Unreachable { .. } => {
                 "start BuildKit there, or correct the address: --builders goes first, then LINUXKIT_BUILDERS and \
-                 BUILDKIT_HOST; without them lkpkg uses Docker or starts buildkitd itself"
+                 BUILDKIT_HOST; without them lkpkg uses Docker or starts buildkitd itself; --builder-timeout SECONDS waits \
+                 longer"
             }
             _ => "",
         };

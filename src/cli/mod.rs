@@ -2,6 +2,7 @@
 //! environment and prints.
 
 mod args;
+mod builder_args;
 mod cmd;
 mod environment;
 mod failure;
@@ -68,6 +69,7 @@ fn package(verb: &PackageVerb, cli: &Cli) -> Result<(), Failure> {
         PackageVerb::RemoteTag(args) => cmd::remote_tag::run(args, &cli.global),
         PackageVerb::ShowTag(args) => cmd::show_tag::run(args),
         PackageVerb::Plan(args) => cmd::plan::run(args, &cli.global),
+        PackageVerb::Builder(verb) => cmd::builder::run(verb, &cli.global),
         PackageVerb::Release(args) => cmd::release::run(args, &cli.global),
     }
 }

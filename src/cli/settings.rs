@@ -6,7 +6,7 @@ use super::failure::{ExitCode, Failure};
 use super::{output, render};
 use crate::build::{SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
-use crate::builder::{BuilderConfig, Local, Registries};
+use crate::builder::{BuilderConfig, Contexts, Daemon, DockerSettings, Local, Registries};
 use crate::identity::HashOptions;
 use crate::oci::credentials::{self, CredentialSource};
 use crate::oci::{Platform, Reference};
@@ -166,10 +166,8 @@ pub fn credentials(global: &GlobalArgs) -> Result<CredentialSource, Failure> {
 }
 
 /// What Docker's configuration and its helpers say.
-fn dockers_credentials() -> CredentialSource {
-    let home = || env::value(env::HOME).map(|home| PathBuf::from(home).join(".docker"));
-    let directory = env::value(env::DOCKER_CONFIG).map(PathBuf::from).or_else(home);
-    CredentialSource::docker_with_text(directory, env::value(env::DOCKER_AUTH_CONFIG))
+pub fn dockers_credentials() -> CredentialSource {
+    CredentialSource::docker_with_text(docker_directory(), env::value(env::DOCKER_AUTH_CONFIG))
 }
 
 /// What RUN steps may ask for.
@@ -226,19 +224,20 @@ pub fn sbom(how: &HowArgs) -> Option<String> {
 
 /// Everything that a build needs to know besides the packages.
 pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
-    let cache = cache_directory(global)?;
     let credentials = credentials(global)?;
+    let mut builders = builders(&args.builder, global)?;
+    builders.config.credentials = credentials.clone();
     Ok(BuildOptions {
         jobs: jobs(&args.how),
         sbom: sbom(&args.how),
         secrets: secrets(&args.how)?,
         ssh: ssh(&args.how)?,
-        builders: Arc::new(Builders::new(builders(&args.builder, &cache, &credentials, global)?)),
+        builders: Arc::new(Builders::new(builders)),
         credentials,
         ignore_cached: args.how.ignore_cached,
         remote: None,
         precache_images: args.how.precache_images && !args.how.ignore_cached,
-        docker: args.how.docker.then(docker_address),
+        docker: args.how.docker.then(docker_daemon).transpose()?,
         publish: None,
     })
 }
@@ -287,36 +286,52 @@ fn registries(global: &GlobalArgs) -> Result<Registries, Failure> {
 }
 
 /// Where platforms are built.
-pub fn builders(
-    args: &BuilderArgs,
-    cache: &Path,
-    credentials: &CredentialSource,
-    global: &GlobalArgs,
-) -> Result<BuildersSettings, Failure> {
+pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSettings, Failure> {
     let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
     let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
     Ok(BuildersSettings {
         named: NamedBuilders::parse(&args.builders)?.over(environment),
         buildkit_host: env::value(env::BUILDKIT_HOST),
-        docker: docker_address(),
-        local: local_builder(cache)?,
+        docker: docker(),
+        local: local_builder(&cache_directory(global)?)?,
         uid: rustix::process::geteuid().as_raw(),
+        strict_platform: args.strict_platform,
         config: BuilderConfig {
             name: args.builder_name.clone(),
             image: args.builder_image.clone(),
             config: args.builder_config.clone().filter(|path| !path.as_os_str().is_empty()),
             restart: args.builder_restart,
+            as_it_is: false,
             registries: registries(global)?,
             home: env::value(env::HOME).map(PathBuf::from),
             wait: Duration::from_secs(global.lock_timeout),
-            credentials: credentials.clone(),
+            timeout: Duration::from_secs(args.builder_timeout),
+            credentials: dockers_credentials(),
         },
     })
 }
 
-/// Where the Docker daemon is: `DOCKER_HOST`, else its usual socket.
-pub fn docker_address() -> String {
-    env::value(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
+/// What the environment says about Docker.
+fn docker() -> DockerSettings {
+    DockerSettings {
+        directory: docker_directory(),
+        host: env::value(env::DOCKER_HOST),
+        context: env::value(env::DOCKER_CONTEXT),
+        tls_verify: env::value(env::DOCKER_TLS_VERIFY).is_some(),
+        tls: env::value(env::DOCKER_TLS).is_some(),
+        certificates: env::value(env::DOCKER_CERT_PATH).map(PathBuf::from),
+    }
+}
+
+/// The Docker daemon that the Docker program would use.
+fn docker_daemon() -> Result<Daemon, Failure> {
+    Ok(Contexts::read(&docker()).current()?)
+}
+
+/// Where Docker's configuration is.
+fn docker_directory() -> Option<PathBuf> {
+    let home = || env::value(env::HOME).map(|home| PathBuf::from(home).join(".docker"));
+    env::value(env::DOCKER_CONFIG).map(PathBuf::from).or_else(home)
 }
 
 /// The buildkitd that lkpkg starts itself keeps its state beside the images, so that a cache that is removed takes it along.

@@ -1,11 +1,12 @@
 //! Carries a plan out: independent packages at once, each after those it needs, and all stop when one fails.
 
+use super::builders::{Group, Lease};
 use super::{
     Builders, OrchestratorError, Prepared, Publication, Published, Remote, depends, docker, precache, publish, pull,
     solve,
 };
-use crate::build::{SecretSource, SshSource};
-use crate::builder::{DockerImages, Endpoint};
+use crate::build::{BuildError, SecretSource, SshSource};
+use crate::builder::{Daemon, DockerImages};
 use crate::event::{CancellationToken, Event, Events, Outcome, Step};
 use crate::oci::credentials::CredentialSource;
 use crate::oci::{Descriptor, Platform};
@@ -39,8 +40,8 @@ pub struct BuildOptions {
     pub remote: Option<Remote>,
     /// Whether images that Dockerfiles read from are pulled into the store first.
     pub precache_images: bool,
-    /// Address of the Docker daemon into which the images are loaded too.
-    pub docker: Option<String>,
+    /// The Docker daemon into which the images are loaded too.
+    pub docker: Option<Daemon>,
     /// How the packages are pushed that the plan says are.
     pub publish: Option<PublishOptions>,
 }
@@ -66,7 +67,7 @@ pub async fn build(
 ) -> Result<BTreeMap<String, Published>, OrchestratorError> {
     let docker = match &options.docker {
         // Before anything is built: a daemon that is not there shall not be found missing at the end.
-        Some(address) => Some(DockerImages::connect(address).await?),
+        Some(daemon) => Some(DockerImages::connect(daemon).await?),
         None => None,
     };
     let run = Arc::new(Run {
@@ -110,7 +111,13 @@ pub async fn build(
         });
     }
     drop(is_done);
-    collect(tasks, &run.cancel).await
+    let result = collect(tasks, &run.cancel).await;
+    // Said when it happened, and once more where it is not overlooked.
+    for why in options.builders.taken_out().await {
+        let text = format!("a builder was taken out of its pool for this run: {why}");
+        events.send(Event::Warning(text)).await;
+    }
+    result
 }
 
 type Task = Result<Option<(String, Published)>, OrchestratorError>;
@@ -233,34 +240,60 @@ impl Run {
             let _alone = self.precache.lock().await;
             precache::pull(one, platforms, &self.store, remote, &self.events, &self.cancel).await?;
         }
-        let groups = self
-            .options
-            .builders
-            .group(platforms, &self.events, &self.cancel)
-            .await?;
-        let solves = groups
+        let builders = &self.options.builders;
+        let mut leased = Vec::new();
+        for group in builders.groups(platforms).await? {
+            leased.push((builders.lease(&group, &self.events, &self.cancel).await?, group));
+        }
+        let solves = leased
             .into_iter()
-            .map(|(endpoint, platforms)| self.solve(one, endpoint, platforms, step));
+            .map(|(lease, group)| self.solve_once_more(one, lease, group, step));
         let indexes = futures_util::future::try_join_all(solves).await?;
         Ok(indexes.last().map(|index| index.digest.to_string()).unwrap_or_default())
+    }
+
+    /// Builds on the builder of the lease. When that is lost in the middle and was one of several, another one repeats the work,
+    /// once.
+    async fn solve_once_more(
+        &self,
+        one: &Prepared,
+        lease: Lease,
+        group: Group,
+        step: &Step,
+    ) -> Result<Descriptor, OrchestratorError> {
+        let lost = match self.solve(one, &lease, &group, step).await {
+            Err(OrchestratorError::Build { source, .. })
+                if group.is_pool() && matches!(*source, BuildError::Lost { .. }) && !self.cancel.is_cancelled() =>
+            {
+                source
+            }
+            result => return result,
+        };
+        let builders = &self.options.builders;
+        builders.take_out(lease, lost.to_string()).await;
+        self.events
+            .notice(format!("{lost}; {step} is repeated on another builder of the pool"))
+            .await;
+        let lease = builders.lease(&group, &self.events, &self.cancel).await?;
+        self.solve(one, &lease, &group, step).await
     }
 
     async fn solve(
         &self,
         one: &Prepared,
-        endpoint: Endpoint,
-        platforms: Vec<Platform>,
+        lease: &Lease,
+        group: &Group,
         step: &Step,
     ) -> Result<Descriptor, OrchestratorError> {
-        let (step, name) = (Step::clone(step), endpoint.name.clone());
+        let (endpoint, platforms) = (&lease.endpoint, group.platforms.clone());
         self.events
             .send(Event::StepStarted {
-                step,
+                step: Step::clone(step),
                 platforms: platforms.clone(),
-                endpoint: name,
+                endpoint: endpoint.heading(&platforms),
             })
             .await;
         let (store, options) = (&self.store, &self.options);
-        solve::solve(one, platforms, &endpoint, store, options, &self.events, &self.cancel).await
+        solve::solve(one, platforms, endpoint, store, options, &self.events, &self.cancel).await
     }
 }

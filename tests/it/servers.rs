@@ -71,6 +71,11 @@ pub struct OwnBuildKit {
 impl OwnBuildKit {
     /// Starts the program and waits until it listens.
     pub fn start(program: &str) -> Self {
+        Self::start_with(program, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(program: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path();
         let log = std::fs::File::create(path.join("log")).expect("a log");
@@ -80,6 +85,7 @@ impl OwnBuildKit {
             .arg(path.join("root"))
             .args(["--oci-worker-snapshotter=native", "--addr"])
             .arg(format!("unix://{}", path.join("sock").display()))
+            .args(arguments)
             .env(
                 "PATH",
                 format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()),

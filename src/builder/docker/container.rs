@@ -212,9 +212,7 @@ impl Container {
         let own = format!("/{}", self.name);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for one in found.map_err(self.failed("looking for what is left of"))? {
-            let created = Duration::from_secs(one.created.and_then(|at| at.try_into().ok()).unwrap_or(u64::MAX));
-            let is_old = now.saturating_sub(created) > LEFTOVER_AGE;
-            if is_old && !one.names.unwrap_or_default().contains(&own) {
+            if is_old(one.created, now) && !one.names.unwrap_or_default().contains(&own) {
                 self.remove(&one.id.unwrap_or_default()).await?;
             }
         }
@@ -290,6 +288,12 @@ impl Container {
     }
 }
 
+/// Whether a container of that time has lost who made it.
+fn is_old(created_s: Option<i64>, now: Duration) -> bool {
+    let created = created_s.and_then(|at| at.try_into().ok()).map(Duration::from_secs);
+    created.is_some_and(|created| now.saturating_sub(created) > LEFTOVER_AGE)
+}
+
 fn state(response: &ContainerInspectResponse) -> Option<ContainerStateStatusEnum> {
     response.state.as_ref()?.status
 }
@@ -333,4 +337,62 @@ fn maker(config: &ContainerConfig, mounts: &[MountPoint]) -> Maker {
         "it runs {line:?} of the image {}",
         config.image.as_deref().unwrap_or_default()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_makes_a_container_has_an_hour() {
+        let now = Duration::from_secs(1_000_000);
+        let check = |created: Option<i64>, expected: bool| assert_eq!(is_old(created, now), expected, "{created:?}");
+        check(Some(1_000_000), false);
+        check(Some(1_000_000 - 3600), false);
+        check(Some(1_000_000 - 3601), true);
+        check(Some(2_000_000), false); // the daemon's clock is ahead
+        check(Some(-1), false);
+        check(None, false);
+    }
+
+    #[test]
+    fn makers_are_told_by_label_command_and_mounts() {
+        let check = |label: bool, command: &[&str], volume: Option<&str>, expected: &str| {
+            let config = ContainerConfig {
+                labels: label.then(|| HashMap::from([(OUR_LABEL.to_owned(), "1".to_owned())])),
+                cmd: Some(command.iter().map(|word| word.to_string()).collect()),
+                image: Some("b:1".into()),
+                ..ContainerConfig::default()
+            };
+            let mount = volume.map(|destination| MountPoint {
+                typ: Some("volume".into()),
+                destination: Some(destination.into()),
+                ..MountPoint::default()
+            });
+            let found = match maker(&config, mount.as_slice()) {
+                Maker::Lkpkg => "lkpkg".to_owned(),
+                Maker::Linuxkit => "linuxkit".to_owned(),
+                Maker::Other(what) => what,
+            };
+            assert_eq!(found, expected);
+        };
+        let configured = [&COMMAND[..], &["--config", "/etc/buildkit/buildkitd.toml"]].concat();
+        check(true, &[], None, "lkpkg");
+        check(false, &COMMAND, Some(STATE_DIRECTORY), "linuxkit");
+        check(false, &configured, Some(STATE_DIRECTORY), "linuxkit");
+        check(
+            false,
+            &["nginx"],
+            Some(STATE_DIRECTORY),
+            "it runs \"nginx\" of the image b:1",
+        );
+        let line = COMMAND.join(" ");
+        check(
+            false,
+            &COMMAND,
+            Some("/data"),
+            &format!("it runs {line:?} of the image b:1"),
+        );
+        check(false, &COMMAND, None, &format!("it runs {line:?} of the image b:1"));
+    }
 }

@@ -1,8 +1,9 @@
 //! The builder's container, brought to what is wanted: look, decide, act, until BuildKit in it answers.
 
 use super::super::configuration::{Configuration, Loaded, Reach};
+use super::super::context::Daemon;
 use super::super::decide::{Decision, Wanted, decide};
-use super::super::error::build;
+use super::super::error::who_builds;
 use super::super::{BuilderConfig, BuilderError, Endpoint};
 use super::container::{Container, Created, Removed, There};
 use super::ready::ready;
@@ -19,7 +20,7 @@ const ROUNDS: usize = 20;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The BuildKit in the container that `config` describes.
-pub async fn endpoint(address: &str, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
+pub async fn endpoint(daemon: &Daemon, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
     // Read before anything is looked at: a new container must get it as well.
     let Loaded {
         configuration,
@@ -33,7 +34,7 @@ pub async fn endpoint(address: &str, config: &BuilderConfig, events: &Events) ->
         events.send(Event::Warning(text)).await;
     }
     let work = Work {
-        container: Container::new(connect(address).await?, &config.name),
+        container: Container::new(connect(daemon, config.timeout).await?, &config.name),
         config,
         configuration,
         events,
@@ -56,6 +57,7 @@ impl Work<'_> {
             image: self.config.image.clone(),
             config: self.configuration.as_ref().map(Configuration::label),
             restart: self.config.restart,
+            as_it_is: self.config.as_it_is,
         };
         for _ in 0..ROUNDS {
             let there = self.container.inspect().await?;
@@ -77,6 +79,10 @@ impl Work<'_> {
                 (Decision::Refuse { what }, _) => {
                     let name = name.clone();
                     return Err(BuilderError::Foreign { name, what });
+                }
+                (_, _) if self.config.as_it_is => {
+                    let what = format!("no container {name}");
+                    return Err(BuilderError::NoneYet { what });
                 }
                 (_, _) => {
                     self.create().await?;
@@ -109,11 +115,19 @@ impl Work<'_> {
             return Ok(None);
         };
         // Whoever replaces it sees us from here on; whoever began before is seen by us.
-        match self.users(id).await? {
-            None => return Ok(None),
-            Some(users) if users.replacing.is_empty() => return Ok(Some(endpoint)),
-            Some(_) => drop(endpoint),
+        let Some(Users { replacing, .. }) = self.users(id).await? else {
+            return Ok(None);
+        };
+        if replacing.is_empty() {
+            return Ok(Some(endpoint));
         }
+        drop(endpoint);
+        let (name, limit) = (&self.container.name, self.config.wait.as_secs());
+        let text = format!(
+            "waiting at most {limit} s until the container {name} is replaced by {}",
+            replacing.join(", ")
+        );
+        self.events.notice(text).await;
         let begin = Instant::now();
         let mut interval = tokio::time::interval(LOOK_INTERVAL);
         loop {
@@ -181,7 +195,7 @@ impl Work<'_> {
                 let text = format!(
                     "waiting at most {} s before the container {name} is replaced ({reason}): {} in it",
                     limit.as_secs(),
-                    build(&now)
+                    who_builds(&now)
                 );
                 self.events.notice(text).await;
                 told = now.clone();

@@ -1,9 +1,10 @@
 //! Pulling the builder's image.
 
 use super::super::BuilderError;
-use crate::event::Events;
+use crate::event::{Event, Events};
 use crate::oci::Reference;
 use crate::oci::credentials::{CredentialSource, Credentials};
+use base64::Engine as _;
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
@@ -35,6 +36,13 @@ pub(super) async fn pull(
     };
     let options = CreateImageOptionsBuilder::default().from_image(&reference).build();
     let credentials = lookup(credentials.clone(), image).await.map_err(failed)?;
+    if credentials.as_ref().is_some_and(is_lost) {
+        let text = format!(
+            "the credentials for {image} have letters that do not reach the Docker daemon, which pulls it without; \
+             if it cannot, pull the image yourself (docker pull {image})"
+        );
+        events.send(Event::Warning(text)).await;
+    }
     let mut progress = docker.create_image(Some(options), None, credentials);
     let (mut layers, mut done) = (BTreeSet::new(), BTreeSet::new());
     while let Some(step) = progress.next().await {
@@ -86,4 +94,32 @@ async fn lookup(source: CredentialSource, image: &str) -> Result<Option<DockerCr
             ..none
         }),
     })
+}
+
+/// Whether the daemon cannot read what it is sent: it wants base64 for URLs and, told otherwise, pulls without a word and
+/// without credentials. bollard 0.21 sends the common kind, which is the same but for two letters.
+fn is_lost(credentials: &DockerCredentials) -> bool {
+    let json = serde_json::to_vec(credentials).unwrap_or_default();
+    let sent = base64::engine::general_purpose::STANDARD.encode(json);
+    sent.contains(['+', '/'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_that_are_lost_are_known() {
+        let check = |password: &str, expected: bool| {
+            let credentials = DockerCredentials {
+                username: Some("me".into()),
+                password: Some(password.into()),
+                ..DockerCredentials::default()
+            };
+            assert_eq!(is_lost(&credentials), expected, "{password}");
+        };
+        check("s3cret-pass", false);
+        check("???", true);
+        check("~~~", true);
+    }
 }

@@ -1,6 +1,8 @@
 //! A Docker daemon's own images: loaded from an archive, and named. [`DockerImages`] is the door. Streams; keeps no bytes.
 
 use super::super::BuilderError;
+use super::super::context::Daemon;
+use super::super::remote::DEFAULT_TIMEOUT;
 use super::connect;
 use bollard::Docker;
 use bollard::query_parameters::{ImportImageOptions, TagImageOptionsBuilder};
@@ -17,9 +19,10 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 pub struct DockerImages(Docker);
 
 impl DockerImages {
-    /// Those of the daemon at `address`, `unix:///…` or `tcp://host:port`.
-    pub async fn connect(address: &str) -> Result<Self, BuilderError> {
-        Ok(Self(connect(address).await?.with_timeout(LOAD_TIMEOUT)))
+    /// Those of this daemon.
+    pub async fn connect(daemon: &Daemon) -> Result<Self, BuilderError> {
+        let client = connect(daemon, DEFAULT_TIMEOUT).await?;
+        Ok(Self(client.with_timeout(LOAD_TIMEOUT)))
     }
 
     /// Loads `archive`, a tar file as `docker load` takes it, as it comes; `image` is what messages call it. An error of

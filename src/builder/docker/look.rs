@@ -1,31 +1,34 @@
 //! The Docker daemon and the builder's container as they are. Changes nothing.
 
 use super::super::configuration::{Configuration, Reach};
+use super::super::context::Daemon;
 use super::super::decide::{Decision, Wanted, decide};
 use super::super::look::Standing;
 use super::super::{BuilderConfig, BuilderError, dial};
 use super::container::Container;
 use super::users::Mark;
 use super::{connect, exec};
+use std::time::Duration;
 
-/// The version of the Docker daemon at `address`, `28.5.2`; empty when it does not say.
-pub async fn docker_version(address: &str) -> Result<String, BuilderError> {
-    let docker = connect(address).await?;
+/// The version of a Docker daemon, `28.5.2`; empty when it does not say. One on another machine may take until `limit`.
+pub async fn docker_version(daemon: &Daemon, limit: Duration) -> Result<String, BuilderError> {
+    let docker = connect(daemon, limit).await?;
     let version = docker.version().await.map_err(|source| BuilderError::Docker {
-        doing: format!("asking the Docker daemon at {address} for its version"),
+        doing: format!("asking the Docker daemon at {daemon} for its version"),
         source,
     })?;
     Ok(version.version.unwrap_or_default())
 }
 
 /// The BuildKit in the container that `config` describes, or what will be done to have one.
-pub(in super::super) async fn look(address: &str, config: &BuilderConfig) -> Result<Standing, BuilderError> {
+pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> Result<Standing, BuilderError> {
     let loaded = Configuration::load(config, config.config.as_deref(), Reach::Container)?;
-    let container = Container::new(connect(address).await?, &config.name);
+    let container = Container::new(connect(daemon, config.timeout).await?, &config.name);
     let wanted = Wanted {
         image: config.image.clone(),
         config: loaded.configuration.as_ref().map(Configuration::label),
         restart: config.restart,
+        as_it_is: config.as_it_is,
     };
     let name = &config.name;
     let there = container.inspect().await?;

@@ -23,54 +23,51 @@ pub use images::DockerImages;
 pub use look::docker_version;
 pub(super) use look::look;
 
-use super::{BuilderError, dial};
+use super::BuilderError;
+use super::context::Daemon;
+use super::remote::{self, Way, Why};
 use bollard::{API_DEFAULT_VERSION, Docker};
+use std::io;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+use users::Mark;
 
 /// A request to the daemon that only asks answers in milliseconds; creating a container on a slow disk takes seconds.
 const REQUEST_TIMEOUT_S: u64 = 120;
 
-/// A daemon that does not answer its first request within this time counts as not there. podman, which does one thing at a
-/// time, takes seconds for it when many ask.
+/// A daemon of this machine that does not answer its first request within this time counts as not there. podman, which does
+/// one thing at a time, takes seconds for it when many ask.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The Docker daemon at `address` (`unix:///…` or `tcp://host:port`), its API version negotiated.
-async fn connect(address: &str) -> Result<Docker, BuilderError> {
+/// The Docker daemon, its API version negotiated. One on another machine may take until `limit`.
+pub(super) async fn connect(daemon: &Daemon, limit: Duration) -> Result<Docker, BuilderError> {
     let silent = |reason: String| BuilderError::NoDocker {
-        address: address.into(),
+        address: daemon.to_string(),
         reason,
     };
-    let client = match address.split_once("://") {
-        Some(("unix", path)) => {
-            // Tells apart "no such socket", "permission denied" and "connection refused" at once.
-            UnixStream::connect(path)
-                .await
-                .map_err(|error| silent(error.to_string()))?;
-            Docker::connect_with_unix(address, REQUEST_TIMEOUT_S, API_DEFAULT_VERSION)
-        }
-        Some(("tcp" | "http", _)) => Docker::connect_with_http(address, REQUEST_TIMEOUT_S, API_DEFAULT_VERSION),
-        _ => {
-            let reason = "as a Docker daemon's address, unix:///path and tcp://host:port are supported".into();
-            return Err(BuilderError::BadAddress {
-                text: address.into(),
-                reason,
-            });
-        }
+    let Way::Unix(path) = &daemon.way else {
+        return remote::client(daemon, REQUEST_TIMEOUT_S, limit).await;
     };
+    // Tells apart "no such socket", "permission denied" and "connection refused" at once.
+    UnixStream::connect(path)
+        .await
+        .map_err(|error| silent(error.to_string()))?;
+    let client = Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_TIMEOUT_S, API_DEFAULT_VERSION);
     let client = client.map_err(|error| silent(error.to_string()))?;
-    match tokio::time::timeout(ANSWER_TIMEOUT, client.negotiate_version()).await {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(silent(dial::causes(&error))),
-        Err(_) => Err(silent(format!(
-            "it did not answer within {} s",
-            ANSWER_TIMEOUT.as_secs()
-        ))),
-    }
+    remote::answered(client, daemon, ANSWER_TIMEOUT, &Why::default()).await
 }
 
-/// Whether a Docker daemon answers at `address`; [`BuilderError::NoDocker`] says why not. Takes no time when there is
-/// nothing, and at most 20 s when there is something that is silent.
-pub async fn docker_answers(address: &str) -> Result<(), BuilderError> {
-    connect(address).await.map(|_| ())
+/// A new stream to BuildKit in a container that someone else looks after.
+pub(super) async fn open_stream(
+    client: Docker,
+    container: String,
+) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    exec::dial_stdio(client, container, Mark::Building).await
+}
+
+/// Whether a Docker daemon answers; [`BuilderError::NoDocker`] says why not. Takes no time when there is nothing, and at most
+/// 20 s, for one on another machine `limit`, when there is something that is silent.
+pub async fn docker_answers(daemon: &Daemon, limit: Duration) -> Result<(), BuilderError> {
+    connect(daemon, limit).await.map(|_| ())
 }

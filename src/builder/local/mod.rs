@@ -20,7 +20,7 @@ pub(super) use look::look;
 pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
 
 use super::configuration::{CERTIFICATES_VARIABLE, Configuration, Loaded, Reach};
-use super::error::io;
+use super::error::{io, users};
 use super::{BuilderConfig, BuilderError, Endpoint, dial};
 use crate::event::Events;
 use decide::{Decision, Wanted, decide};
@@ -29,7 +29,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use talk::{Conversation, Report};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
@@ -44,6 +44,9 @@ const AMBIENT_CONFIG: &str = "/etc/buildkit/buildkitd.toml";
 /// How often we look again. Each round ends with a daemon in use, an error, or one that ended just now under our hands;
 /// the last is rare, and three times in a row does not happen by chance.
 const ROUNDS: usize = 3;
+
+/// The pause between two questions whether a daemon is used; a question costs microseconds.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The most that a supervisor may take until it reports: its own limits (a predecessor that ends, a daemon that starts)
 /// and some room.
@@ -111,35 +114,40 @@ fn find(program: &str, directories: &[PathBuf]) -> Option<PathBuf> {
 pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
     let configuration = configuration(config)?;
     let mut options = options(local)?;
+    if config.as_it_is && !Places::has_root(&options.state) {
+        let what = format!("no buildkitd in {}", options.state.display());
+        return Err(BuilderError::NoneYet { what });
+    }
     let places = Places::prepare(&options.state)?;
     options.config = configuration
         .as_ref()
         .map(|configuration| places.config_file(configuration));
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         buildkitd: options.buildkitd.clone(),
         config: options.config.clone(),
     };
+    if config.as_it_is
+        && let Some(there) = Conversation::begin(&places.control_socket).await
+    {
+        wanted.buildkitd = there.greeting.buildkitd;
+        wanted.config = there.greeting.config;
+    }
+    let mut is_restart = config.restart && !config.as_it_is;
 
     // The usual case needs no lock: it runs, and is right.
-    if !config.restart
-        && let Some(endpoint) = join(&places, &wanted, events).await?
-    {
+    if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
         return Ok(endpoint);
     }
     // One process at a time starts or ends a daemon; the others wait here and then find it.
     let _start = lock::exclusive(&places.start_lock, REPORT_TIMEOUT).await?;
-    let mut is_restart = config.restart;
     for _ in 0..ROUNDS {
         if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
             return Ok(endpoint);
         }
         if let Some(conversation) = Conversation::begin(&places.control_socket).await {
             if let Decision::Replace { reason } = decide(&wanted, &conversation.greeting, is_restart) {
+                end(conversation, &places, &reason, config.wait, events).await?;
                 events.notice(format!("restarting buildkitd: {reason}")).await;
-                conversation
-                    .end()
-                    .await
-                    .map_err(|pids| BuilderError::InUse { reason, pids })?;
             } else {
                 continue; // it came up between the two looks
             }
@@ -163,6 +171,42 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
         reason,
         log: daemon::log_tail(&places.log),
     })
+}
+
+/// Ends the daemon as soon as nobody uses it, and says whom it waits for.
+async fn end(
+    mut conversation: Conversation,
+    places: &Places,
+    reason: &str,
+    limit: Duration,
+    events: &Events,
+) -> Result<(), BuilderError> {
+    let begin = Instant::now();
+    // Who was seen at the last look, and who was told of. Who has just left is seen for a moment yet.
+    let (mut seen, mut told) = (Vec::new(), Vec::new());
+    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        interval.tick().await;
+        let Err(pids) = conversation.end().await else {
+            return Ok(());
+        };
+        if begin.elapsed() >= limit {
+            let reason = reason.to_owned();
+            return Err(BuilderError::InUse { reason, pids });
+        }
+        if pids == seen && pids != told {
+            let (limit, users) = (limit.as_secs(), users(&pids));
+            let text =
+                format!("waiting at most {limit} s before buildkitd is restarted ({reason}): process {users} uses it");
+            events.notice(text).await;
+            told = pids.clone();
+        }
+        seen = pids;
+        match Conversation::begin(&places.control_socket).await {
+            Some(again) => conversation = again,
+            None => return Ok(()), // it has ended by itself
+        }
+    }
 }
 
 /// What users read: that something stays behind, for how long, and where.

@@ -17,6 +17,9 @@ const SOCKET_PATH_MAX_BYTES: usize = 103;
 /// The longest name that is joined to the sockets' directory.
 const LONGEST_SOCKET: &str = "buildkitd.sock";
 
+/// Name of BuildKit's own state.
+const ROOT: &str = "root";
+
 /// Paths of one local daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places {
@@ -55,7 +58,7 @@ impl Places {
             Path::new(parent).join(format!("lkpkg-{uid}-{}", &hash[..16]))
         };
         Self {
-            root: state.join("root"),
+            root: state.join(ROOT),
             log: state.join("buildkitd.log"),
             old_log: state.join("buildkitd.log.old"),
             pid: state.join("buildkitd.pid"),
@@ -68,6 +71,11 @@ impl Places {
             sockets,
             state: state.to_owned(),
         }
+    }
+
+    /// Whether a daemon has ever kept anything there.
+    pub fn has_root(state: &Path) -> bool {
+        state.join(ROOT).exists()
     }
 
     /// Makes the state directory, readable for its owner only: whoever reaches the sockets is root in the builder.

@@ -33,7 +33,7 @@ fn checkup(args: &DoctorArgs, global: &GlobalArgs) -> Result<Checkup, Failure> {
     Ok(Checkup {
         prepared: packages(args)?,
         wish: settings::platform_wish(&args.platforms)?,
-        builders: settings::builders(&args.builder, &cache, &settings::credentials(global)?, global)?,
+        builders: settings::builders(&args.builder, global)?,
         registries,
         is_pushing: args.push,
         registry: settings::registry_settings(global, None)?,

@@ -1,6 +1,7 @@
 //! One verb a file: settings → library call → result.
 
 pub mod build;
+pub mod builder;
 pub mod cache;
 pub mod cache_export;
 pub mod cache_pull;

@@ -27,24 +27,36 @@ struct Place {
 /// Finds the builders and asks them.
 pub(super) async fn gather(builders: Builders, platforms: Vec<Platform>, settings: &BuildersSettings) -> Facts {
     let chosen = builders.places(&platforms).await;
-    let mut wheres: Vec<Where> = chosen.iter().flatten().cloned().collect();
+    let mut wheres: Vec<Where> = chosen.iter().flatten().flatten().cloned().collect();
     wheres.sort();
     wheres.dedup();
     let look = async |place: Where| {
         let standing = builder::look(&place, &settings.config).await;
         let docker = match &place {
-            Where::DockerContainer { docker } => builder::docker_version(docker).await.ok(),
-            _ => None,
+            Where::DockerContainer { docker } | Where::InContainer { docker, .. } | Where::Embedded { docker } => {
+                builder::docker_version(docker, settings.config.timeout).await.ok()
+            }
+            Where::Address(_) | Where::Local(_) => None,
         };
         (place, Place { standing, docker })
     };
     Facts {
-        platforms: platforms.into_iter().zip(chosen).collect(),
+        platforms: platforms.into_iter().zip(chosen).flat_map(each).collect(),
         places: futures_util::future::join_all(wheres.into_iter().map(look))
             .await
             .into_iter()
             .collect(),
         emulated: emulated(Path::new(EMULATORS)),
+    }
+}
+
+/// A platform with each of its places: every builder of a pool has to be able to build it.
+fn each(
+    (platform, chosen): (Platform, Result<Vec<Where>, BuilderError>),
+) -> Vec<(Platform, Result<Where, BuilderError>)> {
+    match chosen {
+        Ok(places) => places.into_iter().map(|place| (platform.clone(), Ok(place))).collect(),
+        Err(error) => vec![(platform, Err(error))],
     }
 }
 
@@ -100,8 +112,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
 
 fn name(place: &Where) -> String {
     match place {
-        Where::Address(address) => address.clone(),
+        Where::Address(dialled) => dialled.to_string(),
         Where::DockerContainer { docker } => format!("docker-container at {docker}"),
+        Where::InContainer { name, docker } => format!("docker-container {name} at {docker}"),
+        Where::Embedded { docker } => format!("docker at {docker}"),
         Where::Local(_) => "local".to_owned(),
     }
 }
@@ -131,7 +145,10 @@ fn nobody(platform: &str, error: &BuilderError) -> Finding {
 
 fn hint(error: &BuilderError) -> &'static str {
     match error {
-        BuilderError::NoDocker { .. } => "start the Docker daemon, or say where it is with DOCKER_HOST",
+        BuilderError::NoDocker { .. } => {
+            "start the Docker daemon, or say where it is with DOCKER_HOST or a Docker context"
+        }
+        BuilderError::UnknownContext { .. } => "docker context create NAME --docker host=… makes one",
         BuilderError::Unreachable { .. } => {
             "start BuildKit there, or name another builder with --builders, LINUXKIT_BUILDERS or BUILDKIT_HOST"
         }
@@ -154,7 +171,7 @@ fn of_platform(platform: &Platform, place: &Where, standing: &Standing, emulated
             (platforms.first().cloned(), is_listed, true)
         }
         Standing::Coming(_) => {
-            let is_here = !matches!(place, Where::DockerContainer { docker } if !docker.starts_with("unix://"));
+            let is_here = !matches!(place, Where::DockerContainer { docker } if docker.is_remote());
             let has_emulator = emulated.contains(&platform.architecture);
             (is_here.then(Platform::host), has_emulator, is_here)
         }
@@ -198,7 +215,9 @@ mod tests {
     fn platforms_are_native_emulated_or_missing() {
         let foreign = foreign();
         let check = |platform: &Platform, docker: &str, standing: Standing, emulated: &[&str], verdict, part: &str| {
-            let place = Where::DockerContainer { docker: docker.into() };
+            let place = Where::DockerContainer {
+                docker: docker.parse().expect(docker),
+            };
             let emulated: Vec<String> = emulated.iter().map(|one| (*one).to_owned()).collect();
             let found = of_platform(platform, &place, &standing, &emulated);
             assert!(found.verdict == verdict && found.finding.contains(part), "{found:?}");
@@ -261,8 +280,8 @@ mod tests {
 
     #[test]
     fn every_builder_and_every_platform_has_a_line() {
-        let address = Where::Address(SOCKET.into());
-        let silent = Where::Address("unix:///gone".into());
+        let address = Where::Address(SOCKET.parse().expect(SOCKET));
+        let silent = Where::Address("unix:///gone".parse().expect("an address"));
         let place = |standing| Place { standing, docker: None };
         let gone = BuilderError::Unreachable {
             address: "unix:///gone".into(),

@@ -1,7 +1,7 @@
 //! What a builder is configured with: files, flags, and what becomes of a container when they change.
 
 use super::contained::Contained;
-use super::registry::TlsRegistry;
+use super::registry::Registry;
 use super::*;
 use crate::program::{Run, Workshop, unique};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
@@ -147,17 +147,17 @@ async fn a_file_that_is_not_there_is_missed_before_anything_is_begun() {
 
 #[tokio::test]
 async fn the_container_pulls_from_a_registry_with_an_own_authority() {
-    let (Some(here), Some(registry)) = (Contained::new("tls"), TlsRegistry::start()) else {
+    let (Some(here), Some(registry)) = (Contained::new("tls"), Registry::with_tls()) else {
         return;
     };
     let workshop = Workshop::new();
-    package(&workshop, &format!("{}/library/busybox:1.37", registry.host));
+    package(&workshop, &registry.image());
     let distrusted = here.build(&workshop, &["p"]);
     assert_ne!(distrusted.code, 0);
     assert!(distrusted.stderr.contains("x509"), "{}", distrusted.stderr);
 
     // By the file, which names it relative to itself.
-    std::fs::copy(&registry.authority, workshop.path().join("home/ca.pem")).expect("a copy");
+    std::fs::copy(registry.authority(), workshop.path().join("home/ca.pem")).expect("a copy");
     let config = workshop.path().join("home/buildkitd.toml");
     std::fs::write(&config, format!("[registry.'{}']\nca = ['ca.pem']\n", registry.host)).expect("a file");
     let trusted = here.build(&workshop, &["--builder-config", config.to_str().expect("a path"), "p"]);
@@ -170,7 +170,8 @@ async fn the_container_pulls_from_a_registry_with_an_own_authority() {
     );
     trusted.done();
     // By a flag that names no registry.
-    let authority = registry.authority.to_str().expect("a path");
+    let authority = registry.authority();
+    let authority = authority.to_str().expect("a path");
     let given = here.build(&workshop, &["--cert-file", authority, "p"]);
     assert!(
         given.stderr.contains("keeping its state: its configuration changed"),
@@ -232,7 +233,7 @@ async fn a_buildkitd_of_our_own_is_told_the_same() {
     let (Some(buildkitd), Some(plain)) = (server("LKPKG_BUILDKITD"), server("LKPKG_TEST_REGISTRY")) else {
         return;
     };
-    let Some(registry) = TlsRegistry::start() else { return };
+    let Some(registry) = Registry::with_tls() else { return };
     let workshop = Workshop::new();
     let state = workshop.cache().join("buildkitd");
     let build = |arguments: &[&str]| {
@@ -247,16 +248,10 @@ async fn a_buildkitd_of_our_own_is_told_the_same() {
     build(&["--mirror", &format!("http://{plain}")]).done();
     assert!(state.join("config").read_dir().expect("a directory").next().is_some());
     // Idle by now, it is restarted for another configuration.
-    package(&workshop, &format!("{}/library/busybox:1.37", registry.host));
-    let authority = registry.authority.to_str().expect("a path");
-    let begin = Instant::now();
-    let trusted = loop {
-        let run = build(&["--cert-file", authority]);
-        // The end of the process before is seen a moment later.
-        if run.code != 4 || begin.elapsed() > PATIENCE {
-            break run;
-        }
-    };
+    package(&workshop, &registry.image());
+    let authority = registry.authority();
+    let authority = authority.to_str().expect("a path");
+    let trusted = build(&["--cert-file", authority]);
     assert!(
         trusted
             .stderr

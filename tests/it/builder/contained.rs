@@ -39,7 +39,9 @@ impl Contained {
         };
         Some(Self {
             docker,
-            place: Where::DockerContainer { docker: address },
+            place: Where::DockerContainer {
+                docker: address.parse().expect("an address"),
+            },
             config,
         })
     }
@@ -55,7 +57,7 @@ impl Contained {
         };
         let mut command = workshop.command(&[&BUILD[..], arguments].concat());
         command
-            .env("DOCKER_HOST", docker)
+            .env("DOCKER_HOST", &docker.address)
             .env("LINUXKIT_BUILDER_NAME", &self.config.name);
         command
     }

@@ -1,12 +1,14 @@
 //! The life of a builder's container: created, kept, started, replaced.
 
 use super::contained::{Contained, ask_at_once};
+use super::registry::{PASSWORD, Registry, USER};
 use super::*;
 use bollard::query_parameters::{
     InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions, StopContainerOptions, TopOptions,
 };
 use lkpkg::builder::DEFAULT_IMAGE;
-use std::collections::{BTreeSet, HashMap};
+use lkpkg::oci::credentials::{CredentialSource, Credentials};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[tokio::test]
 async fn a_container_is_created_kept_started_and_replaced() {
@@ -201,6 +203,27 @@ async fn a_container_that_is_not_privileged_is_replaced_and_leaves_no_volume() {
         !names.contains(&anonymous),
         "the volume of the image went with its container"
     );
+    here.end().await;
+}
+
+#[tokio::test]
+async fn a_private_image_is_pulled_with_the_credentials_for_its_registry() {
+    let (Some(mut here), Some(registry)) = (Contained::new("private"), Registry::with_password()) else {
+        return;
+    };
+    here.config.image = registry.image();
+    let error = here.endpoint().await.expect_err("no credentials");
+    assert_eq!(error.kind(), Kind::Missing, "{error}");
+    let credentials = Credentials::Basic {
+        username: USER.into(),
+        password: PASSWORD.into(),
+    };
+    here.config.credentials = CredentialSource::given(BTreeMap::from([(registry.host.clone(), credentials)]));
+    // It is pulled, and is no BuildKit.
+    let error = here.endpoint().await.expect_err("it does not start");
+    assert!(matches!(error, BuilderError::Docker { .. }), "{error}");
+    assert!(error.to_string().starts_with("starting the container"), "{error}");
+    here.docker.inspect_image(&registry.image()).await.expect("the image");
     here.end().await;
 }
 

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 struct Here {
     directory: TempDir,
     local: Local,
+    /// How long others are waited for.
+    wait: Duration,
 }
 
 impl Here {
@@ -18,7 +20,8 @@ impl Here {
         let mut local = Local::new(env!("CARGO_BIN_EXE_lkpkg"), directory.path().join(below))
             .with_programs(Some(&buildkitd), &search_path);
         local.idle = Duration::from_secs(1);
-        Some(Self { directory, local })
+        let wait = Duration::ZERO;
+        Some(Self { directory, local, wait })
     }
 
     async fn endpoint(&self) -> Result<Endpoint, BuilderError> {
@@ -28,6 +31,7 @@ impl Here {
     async fn configured(&self, config: &Path) -> Result<Endpoint, BuilderError> {
         let config = BuilderConfig {
             config: Some(config.into()),
+            wait: self.wait,
             ..BuilderConfig::default()
         };
         endpoint_at(&Where::Local(self.local.clone()), &config).await
@@ -221,7 +225,7 @@ async fn local_shows_the_log_of_what_does_not_start() {
 
 #[tokio::test]
 async fn local_is_restarted_for_another_configuration_unless_in_use() {
-    let Some(here) = Here::new("state") else { return };
+    let Some(mut here) = Here::new("state") else { return };
     let config = here.directory.path().join("buildkitd.toml");
     std::fs::write(&config, CONFIGURATION).expect("a file");
     let endpoint = here.endpoint().await.expect("an endpoint");
@@ -237,14 +241,9 @@ async fn local_is_restarted_for_another_configuration_unless_in_use() {
     assert_eq!(here.pid(), plain);
     drop(endpoint);
 
-    // Closing the connection is seen by the supervisor a moment later.
-    let begin = Instant::now();
-    let endpoint = loop {
-        match here.configured(&config).await {
-            Err(error) if error.kind() == Kind::Busy && begin.elapsed() < PATIENCE => {}
-            result => break result.expect("an endpoint"),
-        }
-    };
+    // Closing the connection is seen by the supervisor a moment later, for which it waits.
+    here.wait = PATIENCE;
+    let endpoint = here.configured(&config).await.expect("an endpoint");
     let configured = here.pid();
     assert_ne!(configured, plain);
     assert_configured(&endpoint);

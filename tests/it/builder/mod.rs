@@ -4,9 +4,14 @@ mod address;
 mod configuration;
 mod contained;
 mod container;
+mod contexts;
 mod local;
+mod pool;
 mod processes;
 mod registry;
+mod remote;
+mod sshd;
+mod usage;
 mod volumes;
 
 use crate::servers::server;

@@ -1,42 +1,60 @@
-//! A registry with TLS of an own authority, where the builders of the tests reach it.
+//! Registries where the builders of the tests reach them: with TLS of an own authority, and with passwords.
 
 use crate::servers::{program, server, skopeo, until};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
+pub(super) const USER: &str = "me";
+pub(super) const PASSWORD: &str = "s3cret-pass";
+/// bcrypt of [`PASSWORD`], cost 5: docker-registry takes nothing else, and few machines have a program for it.
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuV7fpPozvyqJfnY19y0802WTlXUm6Rjy";
+
 /// A docker-registry with `library/busybox:1.37` in it; it ends when it is dropped.
-pub(super) struct TlsRegistry {
-    /// `address:port`, as the machine and its containers reach it.
+pub(super) struct Registry {
+    /// `address:port`, as its users reach it.
     pub host: String,
-    /// PEM file of the authority that signed its certificate.
-    pub authority: PathBuf,
     process: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
-impl TlsRegistry {
-    /// None after a SKIP line.
-    pub fn start() -> Option<Self> {
-        let (registry, _openssl) = (program("docker-registry")?, program("openssl")?);
-        let (bridge, bases) = (server("LKPKG_TEST_REGISTRY_BRIDGE")?, server("LKPKG_TEST_BASES")?);
+impl Registry {
+    /// With TLS, where the machine and its containers reach it. None after a SKIP line.
+    pub fn with_tls() -> Option<Self> {
+        let _openssl = program("openssl")?;
+        let bridge = server("LKPKG_TEST_REGISTRY_BRIDGE")?;
         let address = bridge.split(':').next().expect("address:port");
+        let directory = tempfile::tempdir().expect("a directory");
+        sign(directory.path(), address);
+        let path = |name: &str| directory.path().join(name);
+        let tls = json!({"certificate": path("certificate"), "key": path("key")});
+        Self::start(directory, address, json!({"http": {"tls": tls}}))
+    }
+
+    /// For [`USER`] only, and for this machine, where daemons speak plain HTTP. None after a SKIP line.
+    pub fn with_password() -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("htpasswd");
+        std::fs::write(&file, format!("{USER}:{PASSWORD_HASH}\n")).expect("a file");
+        let auth = json!({"htpasswd": {"realm": "test", "path": file}});
+        Self::start(directory, "127.0.0.1", json!({"auth": auth}))
+    }
+
+    fn start(directory: TempDir, address: &str, mut settings: Value) -> Option<Self> {
+        let (program, bases) = (program("docker-registry")?, server("LKPKG_TEST_BASES")?);
         let free = std::net::TcpListener::bind((address, 0)).expect("a port");
         let host = free.local_addr().expect("an address").to_string();
         drop(free);
-        let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
-        let authority = sign(directory.path(), address);
-        let settings = serde_json::json!({
-            "version": 0.1,
-            "log": {"level": "error"},
-            "storage": {"filesystem": {"rootdirectory": path("storage")}},
-            "http": {"addr": host, "tls": {"certificate": path("certificate"), "key": path("key")}},
-        });
+        settings["version"] = json!(0.1);
+        settings["log"] = json!({"level": "error"});
+        settings["storage"] = json!({"filesystem": {"rootdirectory": path("storage")}});
+        settings["http"]["addr"] = json!(host);
         // JSON is YAML.
         std::fs::write(path("registry.yml"), settings.to_string()).expect("a file");
         let log = std::fs::File::create(path("log")).expect("a log");
-        let mut command = Command::new(registry);
+        let mut command = Command::new(program);
         command
             .arg("serve")
             .arg(path("registry.yml"))
@@ -45,35 +63,46 @@ impl TlsRegistry {
         let process = command.spawn().expect("docker-registry starts");
         let registry = Self {
             host: host.clone(),
-            authority,
             process,
-            _directory: directory,
+            directory,
         };
         until("the registry listens", || std::net::TcpStream::connect(&host).is_ok());
         let from = format!("oci:{bases}:docker.io/library/busybox:1.37");
-        let to = format!("docker://{host}/library/busybox:1.37");
+        let to = format!("docker://{}", registry.image());
+        let credentials = format!("--dest-creds={USER}:{PASSWORD}");
         skopeo(&[
             "--insecure-policy",
             "copy",
             "--quiet",
             "--all",
             "--dest-tls-verify=false",
+            &credentials,
             &from,
             &to,
         ])?;
         Some(registry)
     }
+
+    /// The image in it.
+    pub fn image(&self) -> String {
+        format!("{}/library/busybox:1.37", self.host)
+    }
+
+    /// PEM file of the authority that signed its certificate.
+    pub fn authority(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
 }
 
-impl Drop for TlsRegistry {
+impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Makes `key` and `certificate` for an address, and the authority behind them.
-fn sign(directory: &Path, address: &str) -> PathBuf {
+/// Makes `key` and `certificate` for an address, and the authority behind them, `ca.pem`.
+fn sign(directory: &Path, address: &str) {
     let openssl = |line: &str| {
         let output = Command::new("openssl")
             .current_dir(directory)
@@ -88,5 +117,4 @@ fn sign(directory: &Path, address: &str) -> PathBuf {
     openssl(
         "x509 -req -days 30 -CAcreateserial -in request -out certificate -CA ca.pem -CAkey ca.key -extfile extensions",
     );
-    directory.join("ca.pem")
 }

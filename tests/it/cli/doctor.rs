@@ -438,7 +438,9 @@ async fn builders_that_run_are_asked() {
         ..BuilderConfig::default()
     };
     let (events, cancel) = (Events::silent(), CancellationToken::new());
-    let place = Where::DockerContainer { docker: docker.clone() };
+    let place = Where::DockerContainer {
+        docker: docker.parse().unwrap(),
+    };
     drop(builder::endpoint(&place, &config, &events, &cancel).await.unwrap());
     machine.variables.push(("DOCKER_HOST", docker.clone()));
     let run = machine.doctor(&["--builder-name", &name]);

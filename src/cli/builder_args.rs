@@ -1,0 +1,126 @@
+//! `lkpkg builder VERB` as clap sees it.
+
+use super::args::{BuilderArgs, Format};
+use super::environment as env;
+use clap::{ArgAction, Args, Subcommand};
+
+/// Multiples of a byte, by the letter before `B`; with an `i` they are of 1024.
+const UNITS: [(&str, u32); 5] = [("", 0), ("k", 1), ("m", 2), ("g", 3), ("t", 4)];
+
+/// Verbs on builders.
+#[derive(Debug, Subcommand)]
+pub enum BuilderVerb {
+    /// Show how much disk builders use; with `--verbose 2` for what
+    Du(DuArgs),
+    /// Remove what builders keep for later builds, except what is in use
+    Prune(PruneArgs),
+}
+
+/// Which builders.
+#[derive(Clone, Debug, Args)]
+pub struct PlaceArgs {
+    /// Platforms whose builders are meant, for example linux/amd64,linux/arm64 [default: this machine's]
+    #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
+    pub platforms: Vec<String>,
+    /// Which builder builds which platform: linux/arm64=WHERE,… as for build; all of a pool are meant
+    #[arg(long, value_name = "BUILDERS", default_value = "", hide_default_value = true)]
+    pub builders: String,
+    /// Name of the builder container
+    #[arg(long, value_name = "NAME", env = env::BUILDER_NAME, hide_env_values = true, default_value = crate::builder::DEFAULT_NAME)]
+    pub builder_name: String,
+    /// How long a builder on another machine may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::builder::DEFAULT_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub builder_timeout: u64,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+impl PlaceArgs {
+    /// The same as a build has them; a builder is looked after as it is, and so nothing else matters.
+    pub fn builder(&self) -> BuilderArgs {
+        BuilderArgs {
+            builders: self.builders.clone(),
+            builder_name: self.builder_name.clone(),
+            builder_image: crate::builder::DEFAULT_IMAGE.to_owned(),
+            builder_config: None,
+            builder_restart: false,
+            builder_timeout: self.builder_timeout,
+            strict_platform: false,
+        }
+    }
+}
+
+/// `lkpkg builder du`
+#[derive(Clone, Debug, Args)]
+pub struct DuArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// `lkpkg builder prune`
+#[derive(Clone, Debug, Args)]
+pub struct PruneArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Also what BuildKit keeps for itself
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub all: bool,
+    /// How much stays in any case, the latest first, for example 5GB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub keep_storage: Option<u64>,
+    /// Remove down to this size and not further, for example 20GB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max: Option<u64>,
+    /// Only what fits, as buildctl has it: type==exec.cachemount, unused-for=24h … May be repeated
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+}
+
+/// Bytes, written with or without a unit.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a number of bytes such as 500MB, 20GB or 1.5GiB".to_owned();
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (unit, base) = match unit.strip_suffix('i') {
+        Some(unit) if !unit.is_empty() => (unit, 1024_u64),
+        _ => (unit, 1000),
+    };
+    let power = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, power)| *power);
+    let bytes = number * base.pow(power.ok_or_else(wrong)?) as f64;
+    // More than there is anywhere, and within what a float counts exactly enough.
+    if bytes > 1e18 { Err(wrong()) } else { Ok(bytes as u64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(size(text).ok(), expected, "{text}");
+        check("0", Some(0));
+        check("512", Some(512));
+        check("512B", Some(512));
+        check("20GB", Some(20_000_000_000));
+        check("20 gb", Some(20_000_000_000));
+        check("1.5GiB", Some(1_610_612_736));
+        check("3k", Some(3000));
+        check("1MiB", Some(1_048_576));
+        check("", None);
+        check("GB", None);
+        check("-1GB", None);
+        check("1XB", None);
+        check("1iB", None);
+        check("1.2.3", None);
+        check("99999999TB", None);
+    }
+}

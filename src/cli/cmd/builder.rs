@@ -1,0 +1,170 @@
+//! `lkpkg builder du|prune`: what builders keep on their disks.
+
+use crate::build::{self, BuildError, PruneOptions, UsageRecord};
+use crate::builder::Endpoint;
+use crate::cli::args::{Format, GlobalArgs};
+use crate::cli::builder_args::{BuilderVerb, PlaceArgs, PruneArgs};
+use crate::cli::failure::{ExitCode, Failure};
+use crate::cli::format::{self, Align, Table};
+use crate::cli::{output, runtime, settings};
+use crate::event::{CancellationToken, Event, Events};
+use crate::oci::Platform;
+use crate::orchestrator::Builders;
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Runs the verb.
+pub fn run(verb: &BuilderVerb, global: &GlobalArgs) -> Result<(), Failure> {
+    let (place, prune) = match verb {
+        BuilderVerb::Du(args) => (&args.place, None),
+        BuilderVerb::Prune(args) => (&args.place, Some(options(args))),
+    };
+    let builders = Builders::new(settings::builders(&place.builder(), global)?);
+    let mut platforms = settings::platforms("--platforms", &place.platforms)?;
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    let found = runtime::block_on(async |cancel| {
+        let work = async {
+            let endpoints = present(&builders, &platforms, &cancel).await?;
+            let mut found = Vec::with_capacity(endpoints.len());
+            for endpoint in endpoints {
+                let records = match &prune {
+                    None => build::disk_usage(&endpoint).await,
+                    Some(options) => build::prune(&endpoint, options).await,
+                };
+                found.push((
+                    endpoint.name,
+                    records.map_err(|error: BuildError| Failure::from(error))?,
+                ));
+            }
+            Ok(found)
+        };
+        let done = cancel.run_until_cancelled(work).await;
+        done.unwrap_or_else(|| Err(Failure::new(ExitCode::Cancelled, "cancelled")))
+    })?;
+    print(&found, prune.is_some(), place, global)
+}
+
+/// Connects, and tells what there is to tell meanwhile.
+async fn present(
+    builders: &Builders,
+    platforms: &[Platform],
+    cancel: &CancellationToken,
+) -> Result<Vec<Endpoint>, Failure> {
+    let (events, mut said) = Events::channel();
+    let work = async {
+        let events = events; // dropped with the work, which ends the telling
+        builders.present(platforms, &events, cancel).await
+    };
+    let tell = async {
+        while let Some(event) = said.recv().await {
+            if let Event::Notice(text) | Event::Warning(text) = event {
+                output::tell(&text);
+            }
+        }
+    };
+    let (endpoints, ()) = tokio::join!(work, tell);
+    Ok(endpoints?)
+}
+
+fn options(args: &PruneArgs) -> PruneOptions {
+    PruneOptions {
+        all: args.all,
+        filters: args.filter.clone(),
+        keep: args.keep_storage.unwrap_or_default(),
+        max: args.max.unwrap_or_default(),
+    }
+}
+
+/// A builder's name, and records that it has, or had.
+type Found = (String, Vec<UsageRecord>);
+
+fn print(found: &[Found], is_prune: bool, place: &PlaceArgs, global: &GlobalArgs) -> Result<(), Failure> {
+    if place.format == Format::Json {
+        let all: Vec<Value> = found.iter().map(|(name, records)| as_json(name, records)).collect();
+        return output::json(&all);
+    }
+    let mut table = Table::new(&[
+        ("BUILDER", Align::Left),
+        (if is_prune { "FREED" } else { "SIZE" }, Align::Right),
+        (if is_prune { "" } else { "RECLAIMABLE" }, Align::Right),
+        ("RECORDS", Align::Right),
+    ]);
+    for (name, records) in found {
+        let reclaimable = match is_prune {
+            true => String::new(),
+            false => format::size(sum(records, is_reclaimable)),
+        };
+        let (size, count) = (format::size(sum(records, |_| true)), records.len().to_string());
+        table.row([name.clone(), size, reclaimable, count]);
+    }
+    let mut text = match found {
+        [] => String::new(),
+        _ => table.render(),
+    };
+    if global.verbose > 1 {
+        for (_, records) in found {
+            text.push('\n');
+            text.push_str(&details(records));
+        }
+    }
+    output::data(&text)
+}
+
+fn details(records: &[UsageRecord]) -> String {
+    let mut table = Table::new(&[
+        ("SIZE", Align::Right),
+        ("LAST USED", Align::Right),
+        ("KIND", Align::Left),
+        ("ID", Align::Left),
+        ("DESCRIPTION", Align::Left),
+    ]);
+    let now = SystemTime::now();
+    for record in records {
+        let age = record.last_used.and_then(|at| now.duration_since(at).ok());
+        let used = match age {
+            _ if record.is_in_use => "now".to_owned(),
+            Some(age) => format!("{} ago", format::duration(age)),
+            None => "never".to_owned(),
+        };
+        let (size, kind) = (format::size(record.size), record.kind.clone());
+        // One line a record, whatever a step's command has in it.
+        let description = record.description.split_whitespace().collect::<Vec<_>>().join(" ");
+        table.row([size, used, kind, record.id.clone(), description]);
+    }
+    table.render()
+}
+
+fn as_json(name: &str, records: &[UsageRecord]) -> Value {
+    let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).map(|since| since.as_secs()).ok();
+    let record = |record: &UsageRecord| {
+        json!({
+            "id": record.id,
+            "kind": record.kind,
+            "description": record.description,
+            "size": record.size,
+            "in_use": record.is_in_use,
+            "shared": record.is_shared,
+            "last_used_unix_s": record.last_used.and_then(seconds),
+        })
+    };
+    json!({
+        "builder": name,
+        "size": sum(records, |_| true),
+        "reclaimable": sum(records, is_reclaimable),
+        "records": records.iter().map(record).collect::<Vec<_>>(),
+    })
+}
+
+fn is_reclaimable(record: &UsageRecord) -> bool {
+    !record.is_in_use && !record.is_shared
+}
+
+fn sum(records: &[UsageRecord], counts: impl Fn(&UsageRecord) -> bool) -> u64 {
+    records
+        .iter()
+        .filter(|record| counts(record))
+        .map(|record| record.size)
+        .sum()
+}
