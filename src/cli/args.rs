@@ -1,5 +1,6 @@
 //! The command line as clap sees it. Names and meanings are linuxkit's where linuxkit has them.
 
+use super::cmd::sbom_args::{InspectArgs, SbomVerb};
 use super::environment as env;
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -87,6 +88,11 @@ pub enum Verb {
     /// Look after the local cache
     #[command(subcommand, arg_required_else_help = true)]
     Cache(CacheVerb),
+    /// Show what is in images: read, merge and compare their SBoMs
+    #[command(subcommand, arg_required_else_help = true)]
+    Sbom(SbomVerb),
+    /// Show what an image is made of, and what is stated about it
+    Inspect(InspectArgs),
     /// Write a completion script for a shell to standard output
     Completions {
         /// The shell

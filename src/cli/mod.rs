@@ -48,6 +48,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Package(verb) => package(verb, cli),
         Verb::Pkg(pkg) => package(&pkg.verb, cli),
         Verb::Cache(verb) => cmd::cache::run(verb, global),
+        Verb::Sbom(verb) => cmd::sbom::run(verb, global),
+        Verb::Inspect(args) => cmd::inspect::run(args, global),
         Verb::Completions { shell } => cmd::completions::run(*shell),
         Verb::Version { format } => cmd::version::run(*format),
         Verb::Reference => cmd::reference::run(),
