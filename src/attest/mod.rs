@@ -21,6 +21,11 @@ mod spool;
 mod statement;
 mod transcode;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
 pub use diff::{Change, Difference, diff};
 pub use error::AttestError;
 pub use find::{Attestation, Image, Predicate, find, images, select};
