@@ -131,8 +131,24 @@ where
         wanted: attestation.predicate.clone(),
         predicate: seed,
     };
-    let statement = read(source, content, image, expected, |json: Json| json.parse(seed)).await?;
-    statement.checked(attestation)
+    match read(source, content, image, expected, |json: Json| json.parse(seed)).await {
+        Ok(statement) => statement.checked(attestation),
+        // Where the predicate stands before its type, it was taken for what it is filed as. That it is something else says more.
+        Err(error @ AttestError::Shape { .. }) => {
+            let around = around(attestation);
+            let read = read(source, content, image, expected, |json: Json| json.parse(around));
+            read.await?.checked(attestation)?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn around(attestation: &Attestation) -> Around {
+    StatementSeed {
+        wanted: attestation.predicate.clone(),
+        predicate: std::marker::PhantomData,
+    }
 }
 
 /// Checks what is around a predicate, of which `work` takes something else than its value.
@@ -142,10 +158,7 @@ pub(super) async fn open_raw<T: Send + 'static>(
 ) -> Result<T, AttestError> {
     let attestation = &sbom.attestation;
     let (source, content, image) = (sbom.source.as_ref(), &attestation.content, &attestation.image);
-    let around = StatementSeed {
-        wanted: attestation.predicate.clone(),
-        predicate: std::marker::PhantomData,
-    };
+    let around = around(attestation);
     let read = read(source, content, image, "in-toto statement", |json| work(json, around));
     let (statement, value) = read.await?;
     statement.checked(attestation)?;
