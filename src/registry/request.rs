@@ -208,6 +208,16 @@ fn missing(ask: &Ask<'_>) -> RegistryError {
     }
 }
 
+/// Where a base URL leads: the host with its scheme, and what stands between `/v2/` and a repository. A mirror's path is
+/// the beginning of its repositories' names, for linuxkit and for BuildKit as well.
+fn place(base: &str) -> (&str, String) {
+    let scheme = base.find("://").map_or(0, |at| at + 3);
+    match base[scheme..].split_once('/') {
+        Some((host, path)) => (&base[..scheme + host.len()], format!("{}/", path.trim_matches('/'))),
+        None => (base, String::new()),
+    }
+}
+
 /// Asking once.
 impl Registry {
     /// Whatever is wrong with a mirror, the registry itself may answer. One that cannot be reached is not asked again:
@@ -264,9 +274,10 @@ impl Registry {
         base: &str,
         stands_for: Option<&str>,
     ) -> Result<Option<Response>, Failed> {
+        let (host, below) = place(base);
         let mut url = address(&match ask.access {
-            Access::Enter => format!("{base}/v2/"),
-            _ => format!("{base}/v2/{}/{}", ask.repository, ask.path),
+            Access::Enter => format!("{host}/v2/{below}"),
+            _ => format!("{host}/v2/{below}{}/{}", ask.repository, ask.path),
         })?;
         let own = url.origin();
         if let Some(at) = &ask.at {
@@ -276,7 +287,7 @@ impl Registry {
             url.query_pairs_mut().append_pair("ns", registry);
         }
         // A mirror is another host: its tokens are its own.
-        let host = base.split_once("://").map_or(base, |(_, host)| host);
+        let host = host.split_once("://").map_or(host, |(_, host)| host);
         let registry = if host == DOCKER_HUB_HOST { ask.registry } else { host };
         let scope = ask.scope();
         let audience = Audience {
@@ -445,6 +456,13 @@ pub(super) fn next_hop(at: &Url, location: &str) -> Result<Url, RegistryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mirrors_path_begins_the_names_of_its_repositories() {
+        assert_eq!(place("https://a:1"), ("https://a:1", String::new()));
+        assert_eq!(place("https://a:1/hub"), ("https://a:1", "hub/".to_owned()));
+        assert_eq!(place("http://a/x/y"), ("http://a", "x/y/".to_owned()));
+    }
 
     #[test]
     fn redirects_stay_in_tls_and_may_be_relative() {

@@ -183,6 +183,30 @@ async fn the_container_pulls_from_a_registry_with_an_own_authority() {
 }
 
 #[tokio::test]
+async fn the_container_shows_its_certificate_to_a_registry_that_asks_for_one() {
+    let (Some(here), Some(registry)) = (Contained::new("mutual"), Registry::with_mutual_tls()) else {
+        return;
+    };
+    let workshop = Workshop::new();
+    package(&workshop, &registry.image());
+    let authority = registry.authority();
+    let unknown = here.build(&workshop, &["--cert-file", authority.to_str().expect("a path"), "p"]);
+    assert_ne!(unknown.code, 0, "without a certificate of its own it is refused");
+    let text = format!(
+        "[registry.'{}']\nca = ['{}']\n[[registry.'{}'.keypair]]\nkey = '{}'\ncert = '{}'\n",
+        registry.host,
+        authority.display(),
+        registry.host,
+        registry.file("client.key").display(),
+        registry.file("client.cert").display(),
+    );
+    workshop.write("buildkitd.toml", &text);
+    here.build(&workshop, &["--builder-config", "buildkitd.toml", "p"])
+        .done();
+    here.end().await;
+}
+
+#[tokio::test]
 async fn the_container_pulls_through_a_mirror() {
     let (Some(here), Some(registry)) = (Contained::new("mirror"), server("LKPKG_TEST_REGISTRY_BRIDGE")) else {
         return;

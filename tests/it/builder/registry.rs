@@ -22,13 +22,26 @@ pub(super) struct Registry {
 impl Registry {
     /// With TLS, where the machine and its containers reach it. None after a SKIP line.
     pub fn with_tls() -> Option<Self> {
+        Self::with_tls_and(|_| json!([]))
+    }
+
+    /// The same, for those who show a certificate of the authority. None after a SKIP line.
+    pub fn with_mutual_tls() -> Option<Self> {
+        Self::with_tls_and(|authority| json!([authority]))
+    }
+
+    fn with_tls_and(client_authorities: impl Fn(&Path) -> Value) -> Option<Self> {
         let _openssl = program("openssl")?;
         let bridge = server("LKPKG_TEST_REGISTRY_BRIDGE")?;
         let address = bridge.split(':').next().expect("address:port");
         let directory = tempfile::tempdir().expect("a directory");
         sign(directory.path(), address);
         let path = |name: &str| directory.path().join(name);
-        let tls = json!({"certificate": path("certificate"), "key": path("key")});
+        let tls = json!({
+            "certificate": path("certificate"),
+            "key": path("key"),
+            "clientcas": client_authorities(&path("ca.pem")),
+        });
         Self::start(directory, address, json!({"http": {"tls": tls}}))
     }
 
@@ -70,12 +83,15 @@ impl Registry {
         let from = format!("oci:{bases}:docker.io/library/busybox:1.37");
         let to = format!("docker://{}", registry.image());
         let credentials = format!("--dest-creds={USER}:{PASSWORD}");
+        // As Docker names them: x.cert and x.key are what is shown.
+        let certificates = format!("--dest-cert-dir={}", registry.directory.path().display());
         skopeo(&[
             "--insecure-policy",
             "copy",
             "--quiet",
             "--all",
             "--dest-tls-verify=false",
+            &certificates,
             &credentials,
             &from,
             &to,
@@ -90,7 +106,12 @@ impl Registry {
 
     /// PEM file of the authority that signed its certificate.
     pub fn authority(&self) -> PathBuf {
-        self.directory.path().join("ca.pem")
+        self.file("ca.pem")
+    }
+
+    /// A file beside it: `client.cert` and `client.key` are what the authority's clients show.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 }
 
@@ -101,7 +122,7 @@ impl Drop for Registry {
     }
 }
 
-/// Makes `key` and `certificate` for an address, and the authority behind them, `ca.pem`.
+/// Makes `key` and `certificate` for an address, `client.key` and `client.cert`, and the authority behind them, `ca.pem`.
 fn sign(directory: &Path, address: &str) {
     let openssl = |line: &str| {
         let output = Command::new("openssl")
@@ -112,9 +133,11 @@ fn sign(directory: &Path, address: &str) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     std::fs::write(directory.join("extensions"), format!("subjectAltName=IP:{address}\n")).expect("a file");
-    openssl("req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=authority -keyout ca.key -out ca.pem");
+    openssl("req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=authority -keyout authority-key -out ca.pem");
     openssl("req -newkey rsa:2048 -nodes -subj /CN=registry -keyout key -out request");
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=client -keyout client.key -out client.request");
+    openssl("x509 -req -days 30 -CAcreateserial -in client.request -out client.cert -CA ca.pem -CAkey authority-key");
     openssl(
-        "x509 -req -days 30 -CAcreateserial -in request -out certificate -CA ca.pem -CAkey ca.key -extfile extensions",
+        "x509 -req -days 30 -CAcreateserial -in request -out certificate -CA ca.pem -CAkey authority-key -extfile extensions",
     );
 }
