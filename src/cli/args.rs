@@ -51,7 +51,7 @@ pub struct GlobalArgs {
     /// Say less: warnings and errors only
     #[arg(long, short, global = true, action = ArgAction::Set, default_value_t)]
     pub quiet: bool,
-    /// How much to say: 0 as --quiet, 1 as always, 2 also what will be done and why
+    /// How much to say: 0 as --quiet, 1 as always, 2 also what will be done and why; 2 when no level is given
     #[arg(
         long,
         short,
@@ -632,12 +632,28 @@ impl Cli {
 
     /// Reads a command line.
     pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
-        let arguments: Vec<_> = arguments.into_iter().collect();
+        let arguments = with_levels(arguments.into_iter().collect());
         let mut definition = Self::definition();
         let matches = definition.try_get_matches_from_mut(&arguments);
         let matches = matches.map_err(|error| explained(error, &mut definition, &arguments))?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))
     }
+}
+
+/// `--verbose` alone is what linuxkit's `pkg builder du` knows, and means the next level.
+fn with_levels(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let is_level = |argument: &std::ffi::OsString| argument.to_str().is_some_and(|text| text.parse::<u8>().is_ok());
+    let end = arguments
+        .iter()
+        .position(|argument| argument == "--")
+        .unwrap_or(arguments.len());
+    for at in 1..end {
+        let is_verbose = arguments[at] == "--verbose" || arguments[at] == "-v";
+        if is_verbose && !arguments.get(at + 1).is_some_and(is_level) {
+            arguments[at] = "--verbose=2".into();
+        }
+    }
+    arguments
 }
 
 /// An error with the usage of the verb it is about. clap takes what an environment variable gives for something that the user

@@ -10,7 +10,7 @@ const UNITS: [(&str, u32); 5] = [("", 0), ("k", 1), ("m", 2), ("g", 3), ("t", 4)
 /// Verbs on builders.
 #[derive(Debug, Subcommand)]
 pub enum BuilderVerb {
-    /// Show how much disk builders use; with `--verbose 2` for what
+    /// Show how much disk builders use; with `--verbose` for what
     Du(DuArgs),
     /// Remove what builders keep for later builds, except what is in use
     Prune(PruneArgs),

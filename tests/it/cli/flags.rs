@@ -126,3 +126,22 @@ fn variables_give_way_to_flags() {
         .run_with("LINUXKIT_BUILDERS", "linux/amd64=nope", &["build", "p"])
         .failed(2, &["LINUXKIT_BUILDERS: ", "nope"]);
 }
+
+#[test]
+fn how_much_is_said_may_be_a_level_or_nothing() {
+    let workshop = Workshop::new();
+    workshop.package("p", BUILD_YML, "FROM scratch\nCOPY . /\n");
+    for verbose in [
+        &["-v", "2"][..],
+        &["-v"],
+        &["--verbose"],
+        &["--verbose=2"],
+        &["--verbose", "1"],
+    ] {
+        let tag = workshop.run(&[&["show-tag"], verbose, &["p"]].concat()).done();
+        assert!(tag.starts_with("test/p:"), "{verbose:?}: {tag}");
+        let tag = workshop.run(&[&["show-tag", "p"], verbose].concat()).done();
+        assert!(tag.starts_with("test/p:"), "{verbose:?}: {tag}");
+    }
+    workshop.run(&["show-tag", "--", "--verbose"]).failed(2, &["--verbose"]);
+}
