@@ -155,6 +155,29 @@ fn sboms_of_two_packages_are_shown_merged_and_compared() {
     assert!(text.contains("not here"), "{text}");
 }
 
+/// BuildKit writes an SBoM for each stage that it is told to scan.
+#[test]
+fn several_sboms_of_one_image_count_as_one() {
+    let Some(laboratory) = Laboratory::new() else { return };
+    let workshop = &laboratory.workshop;
+    let build_yml = format!("org: {}\nimage: p\narches: [amd64]\n", laboratory.org);
+    let dockerfile = "FROM busybox:1.37 AS one\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nRUN cp /bin/busybox /tool\n\
+                      FROM busybox:1.37\nCOPY --from=one /tool /tool\n";
+    workshop.package("p", &build_yml, dockerfile);
+    let line = workshop
+        .run(&["build", "--sbom-scanner", &laboratory.scanner, "p"])
+        .done();
+    let name = line.split('@').next().unwrap();
+    let text = workshop.run(&["inspect", "--format", "json", name]).done();
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(found["images"][0]["attestations"].as_array().unwrap().len(), 2);
+    let table = laboratory.sbom(&["show", name]);
+    assert_eq!(table.matches("busybox ").count(), 1, "{table}");
+    for format in ["spdx", "cyclonedx"] {
+        laboratory.validate(format, &laboratory.sbom(&["show", "--format", format, name]));
+    }
+}
+
 #[test]
 fn the_sbom_of_a_distribution_is_shown_and_merged() {
     let Some(laboratory) = Laboratory::new() else { return };
