@@ -141,7 +141,7 @@ async fn a_file_that_is_not_there_is_missed_before_anything_is_begun() {
     );
     check("this is = not [ toml", &["buildkitd.toml is not TOML", "line 1"]);
     here.build(&workshop, &["--cert-file", "none.pem", "p"])
-        .failed(2, &["--cert-file names none.pem"]);
+        .failed(2, &["none.pem", "No such file"]);
     assert!(!here.is_there().await);
 }
 
