@@ -2,6 +2,7 @@
 
 use super::builder_args::BuilderVerb;
 use super::environment as env;
+use super::sbom_args::{InspectArgs, SbomVerb};
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -90,6 +91,11 @@ pub enum Verb {
     Cache(CacheVerb),
     /// Look before a long run whether everything that it needs is there, and say what to do about what is not
     Doctor(Box<DoctorArgs>),
+    /// Show what is in images: read, merge and compare their SBoMs
+    #[command(subcommand, arg_required_else_help = true)]
+    Sbom(SbomVerb),
+    /// Show what an image is made of, and what is stated about it
+    Inspect(InspectArgs),
     /// Write a completion script for a shell to standard output
     Completions {
         /// The shell

@@ -1,5 +1,6 @@
 //! What the user reads when something went wrong, and the exit code.
 
+use crate::attest::AttestError;
 use crate::build::{BuildError, FailureKind};
 use crate::builder::{BuilderError, Kind};
 use crate::content::ContentError;
@@ -141,6 +142,9 @@ impl From<OrchestratorError> for Failure {
                 let failure = Self::new(exit_code(source.exit_code()), error.to_string());
                 failure.with_hint(registry_hint(source))
             }
+            OrchestratorError::Nowhere { .. } => Self::new(ExitCode::Missing, error.to_string())
+                .with_hint("lkpkg cache ls lists what is in the cache; check the name and the tag"),
+            OrchestratorError::Attest { image, source } => attest_failure(&image, *source),
             OrchestratorError::Absent { .. } => Self::new(ExitCode::Missing, error.to_string()),
             OrchestratorError::NoArchitectureTags { .. } => {
                 Self::new(ExitCode::Failed, error.to_string()).with_hint("push the package first: lkpkg push DIR")
@@ -245,6 +249,49 @@ fn registry_hint(error: &RegistryError) -> &'static str {
         }
         RegistryError::TagTaken { .. } => "a release keeps its image: release under another tag",
         _ => "",
+    }
+}
+
+/// With the image. What is wrong with content is wrong here as everywhere.
+fn attest_failure(image: &str, error: AttestError) -> Failure {
+    let (code, hint) = (exit_code(error.exit_code()), attest_hint(image, &error));
+    let mut failure = match error {
+        AttestError::Content(error) => Failure::from(error),
+        error => Failure::new(code, error.to_string()),
+    };
+    failure.message = format!("{image}: {}", failure.message);
+    if failure.hint.is_empty() {
+        failure.hint = hint;
+    }
+    failure
+}
+
+/// What to do about what is known of an image.
+fn attest_hint(image: &str, error: &AttestError) -> String {
+    match error {
+        AttestError::Missing { .. } => {
+            format!(
+                "only a part of the image is here: lkpkg cache pull {image} brings the rest, --from registry reads it there"
+            )
+        }
+        AttestError::NoSbom { .. } => "build it with an SBoM: lkpkg build --force --sbom-scanner IMAGE".to_owned(),
+        AttestError::NoPlatform { .. } => "name one of them with --platform".to_owned(),
+        AttestError::TooLarge { .. } => {
+            "make it smaller: let the scanner leave out the files of packages, or scan less".to_owned()
+        }
+        AttestError::NotJson { .. } | AttestError::Shape { .. } => {
+            "whoever made it wrote it so: build the image again, with another scanner perhaps".to_owned()
+        }
+        AttestError::Foreign { .. } | AttestError::Predicate { .. } => {
+            "do not trust it: somebody filed it wrongly; build and push the image again".to_owned()
+        }
+        AttestError::CycloneDxOnly { .. } => {
+            "build the image with a scanner that writes SPDX, or use sbom show --format table or cyclonedx".to_owned()
+        }
+        AttestError::Content(ContentError::Mismatch { .. }) => {
+            "lkpkg cache verify names everything that is wrong".to_owned()
+        }
+        AttestError::Content(_) | AttestError::NotAnImage(_) | AttestError::Spool(_) => String::new(),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod format;
 mod output;
 pub mod render;
 mod runtime;
+mod sbom_args;
 mod settings;
 mod work;
 
@@ -50,6 +51,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Pkg(pkg) => package(&pkg.verb, cli),
         Verb::Cache(verb) => cmd::cache::run(verb, global),
         Verb::Doctor(args) => cmd::doctor::run(args, global),
+        Verb::Sbom(verb) => cmd::sbom::run(verb, global),
+        Verb::Inspect(args) => cmd::inspect::run(args, global),
         Verb::Completions { shell } => cmd::completions::run(*shell),
         Verb::Version { format } => cmd::version::run(*format),
         Verb::Reference => cmd::reference::run(),

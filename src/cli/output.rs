@@ -5,8 +5,13 @@ use std::io::Write as _;
 
 /// Writes text as it is. A reader that went away (`lkpkg cache ls | head`) is no failure.
 pub fn data(text: &str) -> Result<(), Failure> {
+    stream(|stdout| stdout.write_all(text.as_bytes()))
+}
+
+/// Writes what `write` writes, as it comes; as [`data`], a reader that went away is no failure.
+pub fn stream(write: impl FnOnce(&mut std::io::StdoutLock<'_>) -> std::io::Result<()>) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
             ExitCode::Failed,
             format!("cannot write to standard output: {error}"),

@@ -1,5 +1,6 @@
 //! What can go wrong in the hallway: mostly what went wrong in a room.
 
+use crate::attest::AttestError;
 use crate::build::BuildError;
 use crate::builder::BuilderError;
 use crate::content::ContentError;
@@ -93,6 +94,22 @@ pub enum OrchestratorError {
     NothingToRelease {
         /// The image.
         name: String,
+    },
+    /// An image that its registry does not have, and that is not in the cache, where that was asked as well.
+    #[error("{place} has no image {image}")]
+    Nowhere {
+        /// The image, as it was named.
+        image: String,
+        /// The registry.
+        place: String,
+    },
+    /// What is known about an image cannot be told.
+    #[error("{image}: {source}")]
+    Attest {
+        /// The image, as it was named.
+        image: String,
+        /// Why.
+        source: Box<AttestError>,
     },
     /// A file of the package directory could not be written.
     #[error(transparent)]

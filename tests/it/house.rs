@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE_LINES: usize = 700;
 
 /// Room → rooms that it may import, besides itself.
-const TABLE: [(&str, &[&str]); 12] = [
+const TABLE: [(&str, &[&str]); 13] = [
     ("oci", &[]),
     ("fsx", &[]),
     ("content", &["oci"]),
@@ -20,10 +20,12 @@ const TABLE: [(&str, &[&str]); 12] = [
     ("build", &["oci", "content", "event", "builder"]),
     ("store", &["oci", "content", "event", "fsx"]),
     ("registry", &["oci", "content", "event"]),
+    ("attest", &["oci", "content"]),
     (
         "orchestrator",
         &[
             "oci", "fsx", "content", "event", "package", "identity", "plan", "builder", "build", "store", "registry",
+            "attest",
         ],
     ),
 ];

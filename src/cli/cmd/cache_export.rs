@@ -57,13 +57,13 @@ pub async fn run(store: &Store, args: &ExportArgs, cancel: &CancellationToken) -
 }
 
 /// What the system says, without the temporary file's name, which helps nobody.
-fn reason(error: &std::io::Error) -> String {
+pub fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" at path ").next().unwrap_or_default().to_owned()
 }
 
 /// A file beside `path` that takes its place when it is whole, and goes away otherwise.
-fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
+pub fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
