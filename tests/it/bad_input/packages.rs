@@ -202,8 +202,8 @@ fn usage_is_explained() {
         (&["build", "--secret", "nope", "p"], &["the secret nope cannot be used"]),
         (&["build", "--registry-creds", "nope", "p"], &["REGISTRY=USER:PASSWORD"]),
         (
-            &["build", "--builders", "linux/amd64=nope", "p"],
-            &["\"nope\" names no builder", "unix://"],
+            &["build", "--builders", "linux/amd64=tcp://nope", "p"],
+            &["\"tcp://nope\" names no builder", "no port"],
         ),
         (&["cache", "rm", "Not A Name"], &["\"Not A Name\" is not an image name"]),
         (

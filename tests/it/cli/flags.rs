@@ -123,7 +123,7 @@ fn variables_give_way_to_flags() {
         Run::of(command.output().unwrap()).failed(3, &[&format!("no BuildKit answers at {address}: ")]);
     }
     workshop
-        .run_with("LINUXKIT_BUILDERS", "linux/amd64=nope", &["build", "p"])
+        .run_with("LINUXKIT_BUILDERS", "linux/amd64=npipe://nope", &["build", "p"])
         .failed(2, &["LINUXKIT_BUILDERS: ", "nope"]);
 }
 
