@@ -2,7 +2,6 @@
 //! environment and prints.
 
 mod args;
-mod builder_args;
 mod cmd;
 mod environment;
 mod failure;
@@ -10,7 +9,6 @@ pub mod format;
 mod output;
 pub mod render;
 mod runtime;
-mod sbom_args;
 mod settings;
 mod work;
 

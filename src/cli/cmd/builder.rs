@@ -2,8 +2,8 @@
 
 use crate::build::{self, BuildError, PruneOptions, UsageRecord};
 use crate::builder::Endpoint;
+use crate::cli::args::builder::{BuilderVerb, PlaceArgs, PruneArgs};
 use crate::cli::args::{Format, GlobalArgs};
-use crate::cli::builder_args::{BuilderVerb, PlaceArgs, PruneArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::format::{self, Align, Table};
 use crate::cli::{output, runtime, settings};

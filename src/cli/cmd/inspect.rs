@@ -1,9 +1,9 @@
 //! `lkpkg inspect`: what an image is made of, and what is stated about it.
 
 use super::sbom::Places;
+use crate::cli::args::sbom::InspectArgs;
 use crate::cli::args::{Format, GlobalArgs};
 use crate::cli::failure::Failure;
-use crate::cli::sbom_args::InspectArgs;
 use crate::cli::work::unless;
 use crate::cli::{format, output, runtime};
 use crate::orchestrator::{self, InspectedImage, Inspection, Listed};

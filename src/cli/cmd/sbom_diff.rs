@@ -2,10 +2,10 @@
 
 use super::sbom::{Places, of_image};
 use crate::attest::{self, Change, Difference, Package};
+use crate::cli::args::sbom::DiffArgs;
 use crate::cli::args::{Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::output;
-use crate::cli::sbom_args::DiffArgs;
 use std::fmt::Write as _;
 
 /// Runs the verb.

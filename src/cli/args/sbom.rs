@@ -1,6 +1,6 @@
 //! The arguments of `lkpkg sbom …` and of `lkpkg inspect`, as clap sees them.
 
-use crate::cli::args::Format;
+use super::Format;
 use clap::{ArgAction, Args, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! `lkpkg builder VERB` as clap sees it.
 
-use super::args::{BuilderArgs, Format};
-use super::environment as env;
+use super::{BuilderArgs, Format};
+use crate::cli::environment as env;
 use clap::{ArgAction, Args, Subcommand};
 
 /// Multiples of a byte, by the letter before `B`; with an `i` they are of 1024.
