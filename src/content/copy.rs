@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tokio::io::AsyncReadExt;
 
 /// How many blobs travel at once: enough to hide the latency of a registry, few enough for its limits and our memory.
-const BLOBS_AT_ONCE: usize = 4;
+const BLOBS_AT_ONCE: usize = 8;
 /// Size of the buffer through which a blob is hashed, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
 /// How deep indexes may be nested; real ones are two levels deep.

@@ -1,4 +1,4 @@
-//! The arguments of `lkpkg cache …`, and of what travels to and from registries.
+//! The arguments of `lkpkg cache …`, and of what travels to registries.
 
 use super::{Format, Progress};
 use crate::cli::environment as env;
@@ -67,9 +67,9 @@ pub struct PullArgs {
     /// Platforms to bring, for example linux/amd64,linux/arm64 [default: all that the image has]
     #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
     pub platforms: Vec<String>,
-    /// How.
-    #[command(flatten)]
-    pub transfer: TransferArgs,
+    /// Kind of progress output
+    #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
+    pub progress: Progress,
 }
 
 /// `lkpkg cache push`
@@ -92,7 +92,7 @@ pub struct PushArgs {
     pub transfer: TransferArgs,
 }
 
-/// Flags of what travels to and from registries.
+/// Flags of what travels to registries.
 #[derive(Clone, Debug, Args)]
 pub struct TransferArgs {
     /// Blobs sent at the same time

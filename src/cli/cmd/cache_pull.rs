@@ -17,8 +17,8 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let images = settings::references(&args.images)?;
     let platforms = settings::platforms("--platforms", &args.platforms)?;
-    let remote = settings::remote(&settings::registry(global, args.transfer.jobs)?);
-    let how = settings::render_options(args.transfer.progress, global);
+    let remote = settings::remote(&settings::registry(global, None)?);
+    let how = settings::render_options(args.progress, global);
     let mut text = String::new();
     let done = work::rendered(how, cancel, async |events| {
         for image in &images {
