@@ -42,7 +42,7 @@ impl ExitCode {
         ),
         (
             ExitCode::Store,
-            "the cache is busy or damaged, or somebody builds in a builder that has to be replaced",
+            "the cache is busy or damaged, or somebody builds in a builder that has to be replaced, stopped or removed",
         ),
         (ExitCode::Bug, "a bug in lkpkg"),
         (ExitCode::Cancelled, "cancelled by a signal"),

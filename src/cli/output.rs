@@ -5,8 +5,13 @@ use std::io::Write as _;
 
 /// Writes text as it is. A reader that went away (`lkpkg cache ls | head`) is no failure.
 pub fn data(text: &str) -> Result<(), Failure> {
+    bytes(text.as_bytes())
+}
+
+/// The same with what need not be text.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
             ExitCode::Failed,
             format!("cannot write to standard output: {error}"),

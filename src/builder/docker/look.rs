@@ -32,12 +32,12 @@ pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> R
     };
     let name = &config.name;
     let there = container.inspect().await?;
+    let is_there = there.is_some();
+    let coming = |what: String| Ok(Standing::Coming { is_there, what });
     match decide(&wanted, there.as_ref().map(|there| &there.found)) {
         Decision::Keep => {}
         Decision::Start => {
-            return Ok(Standing::Coming(format!(
-                "the container {name} is stopped and will be started"
-            )));
+            return coming(format!("the container {name} is stopped and will be started"));
         }
         Decision::Create => {
             let image = &config.image;
@@ -45,14 +45,10 @@ pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> R
                 Ok(_) => "",
                 Err(_) => ", which will be pulled first",
             };
-            return Ok(Standing::Coming(format!(
-                "the container {name} will be created from {image}{pull}"
-            )));
+            return coming(format!("the container {name} will be created from {image}{pull}"));
         }
         Decision::Replace { reason, .. } => {
-            return Ok(Standing::Coming(format!(
-                "the container {name} will be replaced: {reason}"
-            )));
+            return coming(format!("the container {name} will be replaced: {reason}"));
         }
         Decision::Refuse { what } => {
             let name = name.clone();

@@ -9,7 +9,8 @@ use super::{BuilderConfig, BuilderError, Local, configuration, dial, options};
 /// The daemon that runs, or what will be done to have one.
 pub(in super::super) async fn look(local: &Local, config: &BuilderConfig) -> Result<Standing, BuilderError> {
     let (options, configuration) = (options(local)?, configuration(config)?);
-    let will = |what: String| Ok(Standing::Coming(what));
+    let is_there = Places::has_root(&options.state);
+    let will = |what: String| Ok(Standing::Coming { is_there, what });
     let starting = || will(format!("{} will be started", options.buildkitd.display()));
     let Ok(state) = options.state.canonicalize() else {
         return starting();
@@ -22,7 +23,9 @@ pub(in super::super) async fn look(local: &Local, config: &BuilderConfig) -> Res
         buildkitd: options.buildkitd.clone(),
         config: configuration.map(|configuration| places.config_file(&configuration)),
     };
-    if let Decision::Replace { reason } = decide(&wanted, &conversation.greeting, config.restart) {
+    if !config.as_it_is
+        && let Decision::Replace { reason } = decide(&wanted, &conversation.greeting, config.restart)
+    {
         return will(format!("buildkitd will be restarted: {reason}"));
     }
     // Not held: it may end in this very moment, and then the next build starts another.
