@@ -14,6 +14,8 @@ pub enum BuilderVerb {
     /// Show the builders of all platforms, or of --platforms: whether they run, and what they build. Nothing is started
     #[command(visible_alias = "list")]
     Ls(LsArgs),
+    /// Show all about builders, and what a build would do about them. Nothing is started
+    Inspect(InspectArgs),
     /// Start builders, and create them where there are none, as a build does
     Start(StartArgs),
     /// Stop builders, unless somebody builds in them; their state stays
@@ -106,6 +108,17 @@ impl WantedArgs {
             ..self.which.builder()
         }
     }
+}
+
+/// `lkpkg builder inspect`
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// Which builders, and how they should be.
+    #[command(flatten)]
+    pub wanted: WantedArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// `lkpkg builder start`

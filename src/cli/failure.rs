@@ -115,6 +115,7 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Identity(error) => Self::new(exit_code(error.exit_code()), error.to_string()),
             OrchestratorError::Plan(error) => error.into(),
             OrchestratorError::Builder(error) => error.into(),
+            OrchestratorError::Look { .. } => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Build {
                 tag,
                 has_network,

@@ -1,7 +1,9 @@
 //! Looking after builders: which of them are meant, and what is there.
 
-use super::Builders;
-use crate::builder::{self, BuilderConfig, BuilderError, Standing, Where};
+use super::{Builders, OrchestratorError};
+use crate::build::{self, Worker};
+use crate::builder::{self, BuilderConfig, BuilderError, Details, Kind, Standing, Where};
+use crate::event::{CancellationToken, Events};
 use crate::oci::Platform;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -18,7 +20,51 @@ pub struct Seen {
     pub standing: Result<Standing, BuilderError>,
 }
 
+/// A builder, and all that can be learned of it.
+pub struct Inspected {
+    /// What was seen.
+    pub seen: Seen,
+    /// What it is made of, and what a build would do about it; None where lkpkg only connects, or could not.
+    pub details: Option<Details>,
+    /// Those that do its work, when it runs.
+    pub workers: Vec<Worker>,
+}
+
 impl Builders {
+    /// The same as [`Builders::seen`], with all that can be learned of them.
+    pub async fn inspected(
+        &self,
+        platforms: &[Platform],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Inspected>, OrchestratorError> {
+        let as_it_is = BuilderConfig {
+            as_it_is: true,
+            ..self.settings.config.clone()
+        };
+        let mut inspected = Vec::new();
+        for seen in self.seen(platforms).await {
+            let (mut details, mut workers) = (None, Vec::new());
+            if let Some(place) = &seen.place {
+                details = match builder::inspect(place, &self.settings.config).await {
+                    // That it cannot be reached was seen.
+                    Err(error) if error.kind() == Kind::Missing => None,
+                    details => details?,
+                };
+                if let Ok(Standing::Running { .. }) = &seen.standing {
+                    let endpoint = builder::endpoint(place, &as_it_is, &Events::silent(), cancel).await?;
+                    workers = build::workers(&endpoint)
+                        .await
+                        .map_err(|source| OrchestratorError::Look {
+                            name: seen.name.clone(),
+                            source: Box::new(source),
+                        })?;
+                }
+            }
+            inspected.push(Inspected { seen, details, workers });
+        }
+        Ok(inspected)
+    }
+
     /// The places of the builders of these platforms, each once.
     pub async fn meant(&self, platforms: &[Platform]) -> Result<Vec<Where>, BuilderError> {
         let mut meant: Vec<Where> = Vec::new();

@@ -31,7 +31,7 @@ pub use build::{BuildOptions, PublishOptions, build};
 pub use builders::{Builders, BuildersSettings};
 pub use depends::Remote;
 pub use error::OrchestratorError;
-pub use look_after::Seen;
+pub use look_after::{Inspected, Seen};
 pub use prepare::{Prepared, Request, complete, find_releases, load, prepare};
 pub use publish::{Publication, Published, publish};
 pub use published::unpublished;

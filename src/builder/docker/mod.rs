@@ -22,7 +22,7 @@ mod volume;
 pub(super) use endpoint::endpoint;
 pub use images::DockerImages;
 pub use look::docker_version;
-pub(super) use look::look;
+pub(super) use look::{inspect, look};
 pub(super) use tend::{logs, remove, stop};
 
 use super::BuilderError;

@@ -17,7 +17,7 @@ mod supervise;
 mod talk;
 mod tend;
 
-pub(super) use look::look;
+pub(super) use look::{inspect, look};
 pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
 pub(super) use tend::{logs, remove, stop};
 

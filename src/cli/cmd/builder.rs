@@ -1,6 +1,7 @@
 //! `lkpkg builder VERB`: which builders are meant. Here is what they keep on their disks (`du`, `prune`); the other verbs are in
 //! `builder/`.
 
+mod inspect;
 mod list;
 mod tend;
 
@@ -21,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn run(verb: &BuilderVerb, global: &GlobalArgs) -> Result<(), Failure> {
     let (place, prune) = match verb {
         BuilderVerb::Ls(args) => return list::run(&args.place, global),
+        BuilderVerb::Inspect(args) => return inspect::run(args, global),
         BuilderVerb::Start(args) => return tend::start(args, global),
         BuilderVerb::Stop(args) => return tend::stop(args, global),
         BuilderVerb::Rm(args) => return tend::remove(args, global),

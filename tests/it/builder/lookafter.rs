@@ -320,3 +320,125 @@ async fn our_own_buildkitd_is_started_stopped_and_removed() {
     assert_eq!(own.seen()["status"], "running");
     own.run(&["builder", "rm"]).done();
 }
+
+#[tokio::test]
+async fn a_container_is_inspected_with_what_a_build_would_do() {
+    let Some(bench) = Bench::new("inspect") else { return };
+    let inspect = |more: &[&str]| {
+        let arguments = [&["builder", "inspect", "--format", "json"], more].concat();
+        only(bench.run(&arguments))
+    };
+    let found = inspect(&[]);
+    assert_eq!(
+        (&found["status"], &found["build_would"]),
+        (&"absent".into(), &"create".into())
+    );
+    assert!(
+        found["image"].is_null() && found["workers"] == Value::Array(Vec::new()),
+        "{found}"
+    );
+    assert!(!bench.here.is_there().await, "none is made");
+
+    drop(bench.here.endpoint().await.expect("an endpoint"));
+    let id = bench.here.id().await;
+    let found = inspect(&[]);
+    assert_eq!(
+        (&found["status"], &found["build_would"]),
+        (&"running".into(), &"keep".into())
+    );
+    assert_eq!(found["image"], builder::DEFAULT_IMAGE);
+    assert_eq!(found["state"], format!("{}-state", bench.here.config.name));
+    assert!(
+        found["workers"][0]["labels"]["org.mobyproject.buildkit.worker.executor"].is_string(),
+        "{found}"
+    );
+
+    // What would be replaced, and why, and whether its state goes.
+    let why = |found: &Value| {
+        assert_eq!(
+            (&found["status"], &found["build_would"]),
+            (&"running".into(), &"replace".into())
+        );
+        found["why"].as_str().expect("a reason").to_owned()
+    };
+    let other = why(&inspect(&["--builder-image", "other:1"]));
+    assert!(other.contains("wanted is other:1; removing its state"), "{other}");
+    let path = bench.workshop.path().join("buildkitd.toml");
+    std::fs::write(&path, CONFIGURATION).expect("a file");
+    let config = path.to_str().expect("a path");
+    let found = inspect(&["--builder-config", config]);
+    assert!(
+        why(&found).contains("no configuration, and one is wanted; keeping its state"),
+        "{found}"
+    );
+    assert!(
+        found["configuration"].is_null() && found["wanted_configuration"].is_string(),
+        "{found}"
+    );
+    assert_eq!(bench.here.id().await, id, "nothing is replaced");
+
+    // With that configuration it is as it should be, and one without has drifted.
+    bench.run(&["builder", "start", "--builder-config", config]).done();
+    let found = inspect(&["--builder-config", config]);
+    assert_eq!(found["build_would"], "keep");
+    assert_eq!(found["configuration"], found["wanted_configuration"]);
+    assert!(why(&inspect(&[])).contains("has a configuration, and none is wanted"));
+
+    bench.run(&["builder", "stop"]).done();
+    let text = bench
+        .run(&["pkg", "builder", "inspect", "--builder-config", config])
+        .done();
+    assert!(
+        text.contains("a build would  start it") && text.contains("stopped"),
+        "{text}"
+    );
+    bench
+        .run(&["builder", "inspect", "--builder-config", "nowhere.toml"])
+        .failed(2, &["nowhere.toml"]);
+    bench.run(&["builder", "rm"]).done();
+}
+
+#[test]
+fn our_own_buildkitd_is_inspected() {
+    let Some(own) = Own::new() else { return };
+    let inspect = |more: &[&str]| {
+        let arguments = [&["builder", "inspect", "--format", "json"], more].concat();
+        only(own.run(&arguments))
+    };
+    assert_eq!(inspect(&[])["build_would"], "create");
+    assert!(!own.state().exists());
+    own.run(&["builder", "start"]).done();
+    let found = inspect(&[]);
+    assert_eq!(
+        (&found["status"], &found["build_would"]),
+        (&"running".into(), &"keep".into())
+    );
+    assert_eq!(found["image"], own.buildkitd.as_str());
+    assert_eq!(found["workers"].as_array().expect("workers").len(), 1);
+    let path = own.workshop.path().join("buildkitd.toml");
+    std::fs::write(&path, CONFIGURATION).expect("a file");
+    let found = inspect(&["--builder-config", path.to_str().expect("a path")]);
+    assert_eq!(
+        (&found["status"], &found["build_would"]),
+        (&"running".into(), &"replace".into())
+    );
+    own.run(&["builder", "stop"]).done();
+    assert_eq!(inspect(&[])["build_would"], "start");
+}
+
+#[test]
+fn what_is_only_dialled_is_inspected_as_it_answers() {
+    let Some(address) = server("LKPKG_TEST_BUILDKIT") else {
+        return;
+    };
+    let workshop = Workshop::new();
+    let inspect = ["builder", "inspect", "--format", "json", "--builders"];
+    let found = only(workshop.run(&[&inspect[..], &[&address]].concat()));
+    assert_eq!(found["status"], "running");
+    assert!(
+        found["build_would"].is_null() && !found["workers"][0]["id"].is_null(),
+        "{found}"
+    );
+    let found = only(workshop.run(&[&inspect[..], &["unix:///nowhere/b.sock"]].concat()));
+    assert_eq!(found["status"], "unreachable");
+}

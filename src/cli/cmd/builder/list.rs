@@ -60,7 +60,7 @@ pub(super) fn status(seen: &Seen) -> (&'static str, Option<String>) {
 }
 
 /// Native ones first, emulated ones marked.
-fn shown(platforms: &[Platform]) -> String {
+pub(super) fn shown(platforms: &[Platform]) -> String {
     let (emulated, native) = split(platforms);
     match emulated.is_empty() {
         true => native.join(","),
