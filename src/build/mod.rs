@@ -23,7 +23,7 @@ pub use failure::{Failure, FailureKind, Location};
 pub use request::{BuildRequest, BuildWarning, Built, CachedImage};
 pub use secret::{SecretFrom, SecretSource};
 pub use ssh::SshSource;
-pub use usage::{PruneOptions, UsageRecord, disk_usage, prune};
+pub use usage::{PruneOptions, UsageRecord, Worker, disk_usage, prune, workers};
 
 use crate::builder::Endpoint;
 use crate::content::Content;

@@ -1,4 +1,4 @@
-//! What a BuildKit keeps on its disk for later builds: listed, and removed.
+//! What a BuildKit keeps on its disk for later builds: listed, and removed; and who works in it.
 
 use super::BuildError;
 use super::session::MESSAGE_MAX_BYTES;
@@ -7,6 +7,7 @@ use super::status::time;
 use crate::builder::Endpoint;
 use bollard_buildkit_proto::moby::buildkit::v1 as proto;
 use proto::control_client::ControlClient;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 use tonic::transport::Channel;
 
@@ -66,6 +67,27 @@ pub async fn prune(endpoint: &Endpoint, options: &PruneOptions) -> Result<Vec<Us
         records.push(record);
     }
     Ok(sorted(records))
+}
+
+/// One of those that do a BuildKit's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Its identity.
+    pub id: String,
+    /// What it says of itself: executor, snapshotter, host name …
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Those that do the BuildKit's work.
+pub async fn workers(endpoint: &Endpoint) -> Result<Vec<Worker>, BuildError> {
+    let request = proto::ListWorkersRequest { filter: Vec::new() };
+    let response = client(endpoint).list_workers(request).await;
+    let response = response.map_err(|status| lost_or_refused(endpoint, &status))?;
+    let worker = |worker: proto::types::WorkerRecord| Worker {
+        id: worker.id,
+        labels: worker.labels.into_iter().collect(),
+    };
+    Ok(response.into_inner().record.into_iter().map(worker).collect())
 }
 
 fn client(endpoint: &Endpoint) -> ControlClient<Channel> {

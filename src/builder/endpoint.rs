@@ -26,19 +26,9 @@ impl Endpoint {
         self
     }
 
-    /// Whether it can only emulate `platform`. BuildKit names its own platform first; what has no machine of its own to run on
-    /// is emulated, whether an emulator is there or not.
+    /// Whether it can only emulate `platform`.
     pub fn emulates(&self, platform: &Platform) -> bool {
-        let Some(own) = self.platforms.first() else {
-            return false;
-        };
-        let own = own.architecture.as_str();
-        // A processor of 64 bits runs its family's programs of 32 bits.
-        let is_family = matches!(
-            (own, platform.architecture.as_str()),
-            ("amd64", "386") | ("arm64", "arm")
-        );
-        own != platform.architecture && !is_family
+        emulates(&self.platforms, platform)
     }
 
     /// What people read where it builds `platforms`: its name, and those that it emulates.
@@ -50,6 +40,21 @@ impl Endpoint {
             false => format!("{} ({} emulated)", self.name, emulated.join(",")),
         }
     }
+}
+
+/// Whether a BuildKit that builds `all` can only emulate `platform`. BuildKit names its own platform first; what has no machine
+/// of its own to run on is emulated, whether an emulator is there or not.
+pub fn emulates(all: &[Platform], platform: &Platform) -> bool {
+    let Some(own) = all.first() else {
+        return false;
+    };
+    let own = own.architecture.as_str();
+    // A processor of 64 bits runs its family's programs of 32 bits.
+    let is_family = matches!(
+        (own, platform.architecture.as_str()),
+        ("amd64", "386") | ("arm64", "arm")
+    );
+    own != platform.architecture && !is_family
 }
 
 #[cfg(test)]

@@ -241,6 +241,27 @@ pub enum BuilderError {
         /// Who uses it.
         pids: Vec<i32>,
     },
+    /// A builder should be stopped or removed, but somebody builds in it.
+    #[error(
+        "{what} is not {doing}: {} in it\n\
+         Try again when that is done. With --force it is {doing} all the same, and the build fails.", who_builds(.users)
+    )]
+    Busy {
+        /// The builder.
+        what: String,
+        /// What should be done to it, a participle.
+        doing: &'static str,
+        /// Who builds.
+        users: Vec<String>,
+    },
+    /// What someone else looks after.
+    #[error("the builder {name} cannot be {doing}: lkpkg only connects to it, and someone else looks after it")]
+    NotOurs {
+        /// What people call it.
+        name: String,
+        /// What should be done to it, a participle.
+        doing: &'static str,
+    },
     /// Another process does not finish.
     #[error("another lkpkg process has held {path} for {waited_s} s; see who it is with: fuser {path}")]
     LockTimeout {
@@ -301,10 +322,13 @@ impl BuilderError {
             | Self::ConfigSyntax { .. }
             | Self::ConfigValue { .. }
             | Self::ConfigFile { .. }
+            | Self::NotOurs { .. }
             | Self::Foreign { .. } => Kind::Input,
-            Self::InUse { .. } | Self::BuildsGoOn { .. } | Self::BeingReplaced { .. } | Self::LockTimeout { .. } => {
-                Kind::Busy
-            }
+            Self::Busy { .. }
+            | Self::InUse { .. }
+            | Self::BuildsGoOn { .. }
+            | Self::BeingReplaced { .. }
+            | Self::LockTimeout { .. } => Kind::Busy,
             Self::NotStarted { .. } | Self::Docker { .. } | Self::Io { .. } | Self::Tls { .. } => Kind::Failed,
             Self::Cancelled => Kind::Cancelled,
         }

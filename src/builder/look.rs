@@ -13,8 +13,13 @@ pub enum Standing {
         /// Platforms that its workers say they can build, their own first.
         platforms: Vec<Platform>,
     },
-    /// None yet; the next build sees to it. What it will do, as the end of a sentence.
-    Coming(String),
+    /// None that answers yet, or another one than is wanted; the next build sees to it.
+    Coming {
+        /// Whether there is one already, stopped or not the right one.
+        is_there: bool,
+        /// What the build will do, as the end of a sentence.
+        what: String,
+    },
 }
 
 /// Looks at a place. An error is what a build would end with.

@@ -17,21 +17,25 @@ mod dial;
 mod docker;
 mod endpoint;
 mod error;
+mod inspect;
 pub mod local;
 mod look;
 pub mod pool;
 mod remote;
+mod tend;
 
 pub use address::Address;
 pub use choose::choose;
 pub use configuration::Registries;
 pub use context::{Contexts, Daemon, DockerSettings};
 pub use docker::{DockerImages, docker_answers, docker_version};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, emulates};
 pub use error::{BuilderError, Kind};
+pub use inspect::{Details, Would, inspect};
 pub use local::Local;
 pub use look::{Standing, look};
 pub use remote::{DEFAULT_TIMEOUT, Dialled, KubePod, Ssh, Tcp, Tls, Way};
+pub use tend::{logs, owned, remove, stop};
 
 use crate::event::{CancellationToken, Events};
 use crate::oci::credentials::CredentialSource;
@@ -113,6 +117,45 @@ pub enum Where {
     },
     /// A `buildkitd` that lkpkg starts itself.
     Local(Local),
+}
+
+impl Where {
+    /// What people call it; the container of ours has the name that `config` says.
+    pub fn called(&self, config: &BuilderConfig) -> String {
+        let (name, docker) = match self {
+            Self::Address(dialled) => return dialled.address.split('?').next().unwrap_or_default().to_owned(),
+            Self::DockerContainer { docker } => (config.name.clone(), docker),
+            Self::InContainer { name, docker } => (format!("docker-container://{name}"), docker),
+            Self::Embedded { docker } => return format!("docker://{}", docker.context.as_deref().unwrap_or_default()),
+            Self::Local(_) => return "local".to_owned(),
+        };
+        match &docker.context {
+            Some(context) => format!("{name} in {context}"),
+            None => name,
+        }
+    }
+
+    /// Of which kind it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "address",
+            Self::DockerContainer { .. } => "docker-container",
+            Self::InContainer { .. } => "container",
+            Self::Embedded { .. } => "docker",
+            Self::Local(_) => "local",
+        }
+    }
+
+    /// The Docker daemon that it is in, or the directory of its state; None where the name says all.
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Address(_) => None,
+            Self::DockerContainer { docker } | Self::InContainer { docker, .. } | Self::Embedded { docker } => {
+                Some(docker.address.clone())
+            }
+            Self::Local(local) => Some(local.state.display().to_string()),
+        }
+    }
 }
 
 /// A BuildKit at `place` that answers; created or started when needed.

@@ -43,7 +43,7 @@ impl ExitCode {
         ),
         (
             ExitCode::Store,
-            "the cache is busy or damaged, or somebody builds in a builder that has to be replaced",
+            "the cache is busy or damaged, or somebody builds in a builder that has to be replaced, stopped or removed",
         ),
         (ExitCode::Bug, "a bug in lkpkg"),
         (ExitCode::Cancelled, "cancelled by a signal"),
@@ -116,6 +116,7 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Identity(error) => Self::new(exit_code(error.exit_code()), error.to_string()),
             OrchestratorError::Plan(error) => error.into(),
             OrchestratorError::Builder(error) => error.into(),
+            OrchestratorError::Look { .. } => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Build {
                 tag,
                 has_network,

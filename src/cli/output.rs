@@ -5,7 +5,12 @@ use std::io::Write as _;
 
 /// Writes text as it is. A reader that went away (`lkpkg cache ls | head`) is no failure.
 pub fn data(text: &str) -> Result<(), Failure> {
-    stream(|stdout| stdout.write_all(text.as_bytes()))
+    bytes(text.as_bytes())
+}
+
+/// The same with what need not be text.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    stream(|stdout| stdout.write_all(bytes))
 }
 
 /// Writes what `write` writes, as it comes; as [`data`], a reader that went away is no failure.

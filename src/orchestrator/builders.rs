@@ -35,7 +35,7 @@ pub struct BuildersSettings {
 
 /// The builders of one run.
 pub struct Builders {
-    settings: BuildersSettings,
+    pub(super) settings: BuildersSettings,
     /// Held while an endpoint is looked for, so that each is made once.
     known: Mutex<Known>,
 }

@@ -26,6 +26,14 @@ pub enum OrchestratorError {
     /// No BuildKit.
     #[error(transparent)]
     Builder(#[from] BuilderError),
+    /// A builder that runs did not tell of itself.
+    #[error("cannot look at the builder {name}: {source}")]
+    Look {
+        /// What people call it.
+        name: String,
+        /// Why.
+        source: Box<BuildError>,
+    },
     /// The build of a package failed.
     #[error("failed to build {tag}: {source}")]
     Build {

@@ -3,6 +3,7 @@
 use super::super::configuration::{Configuration, Reach};
 use super::super::context::Daemon;
 use super::super::decide::{Decision, Wanted, decide};
+use super::super::inspect::{Details, Would};
 use super::super::look::Standing;
 use super::super::{BuilderConfig, BuilderError, dial};
 use super::container::Container;
@@ -32,12 +33,12 @@ pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> R
     };
     let name = &config.name;
     let there = container.inspect().await?;
+    let is_there = there.is_some();
+    let coming = |what: String| Ok(Standing::Coming { is_there, what });
     match decide(&wanted, there.as_ref().map(|there| &there.found)) {
         Decision::Keep => {}
         Decision::Start => {
-            return Ok(Standing::Coming(format!(
-                "the container {name} is stopped and will be started"
-            )));
+            return coming(format!("the container {name} is stopped and will be started"));
         }
         Decision::Create => {
             let image = &config.image;
@@ -45,14 +46,10 @@ pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> R
                 Ok(_) => "",
                 Err(_) => ", which will be pulled first",
             };
-            return Ok(Standing::Coming(format!(
-                "the container {name} will be created from {image}{pull}"
-            )));
+            return coming(format!("the container {name} will be created from {image}{pull}"));
         }
         Decision::Replace { reason, .. } => {
-            return Ok(Standing::Coming(format!(
-                "the container {name} will be replaced: {reason}"
-            )));
+            return coming(format!("the container {name} will be replaced: {reason}"));
         }
         Decision::Refuse { what } => {
             let name = name.clone();
@@ -66,5 +63,36 @@ pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> R
     answer.map(Standing::from).map_err(|reason| BuilderError::Unreachable {
         address: format!("docker-container {name}"),
         reason,
+    })
+}
+
+/// What the container that `config` describes is made of, and what a build would do about it.
+pub(in super::super) async fn inspect(daemon: &Daemon, config: &BuilderConfig) -> Result<Details, BuilderError> {
+    let loaded = Configuration::load(config, config.config.as_deref(), Reach::Container)?;
+    let container = Container::new(connect(daemon, config.timeout).await?, &config.name);
+    let wanted = Wanted {
+        image: config.image.clone(),
+        config: loaded.configuration.as_ref().map(Configuration::label),
+        restart: config.restart,
+        as_it_is: false,
+    };
+    let found = container.inspect().await?.map(|there| there.found);
+    let would = match decide(&wanted, found.as_ref()) {
+        Decision::Keep => Would::Keep,
+        Decision::Start => Would::Start,
+        Decision::Create => Would::Create,
+        Decision::Replace { reason, removes_volume } => Would::Replace {
+            reason,
+            removes_state: removes_volume,
+        },
+        Decision::Refuse { what } => Would::Refuse { what },
+    };
+    let (image, has) = found.map(|found| (found.image, found.config)).unzip();
+    Ok(Details {
+        image,
+        config: has.flatten(),
+        wanted_config: wanted.config,
+        state: container.volume(),
+        would,
     })
 }

@@ -3,7 +3,7 @@
 //! Only the Docker Engine API is used, never the `docker` program. What is done about the container is decided by
 //! `decide.rs`, purely; `endpoint.rs` goes round until it is right, `container.rs` and `volume.rs` do what it takes,
 //! `users.rs` sees to it that nobody loses a builder that he builds in, `image.rs` pulls, `exec.rs` dials through
-//! `docker exec`, `ready.rs` until somebody answers. `fault.rs` knows what a refusal means.
+//! `docker exec`, `ready.rs` until somebody answers. `tend.rs` stops and removes. `fault.rs` knows what a refusal means.
 //! `images.rs` is about the daemon's images and not about BuildKit: what `build --docker` needs.
 
 mod archive;
@@ -15,13 +15,15 @@ mod image;
 mod images;
 mod look;
 mod ready;
+mod tend;
 mod users;
 mod volume;
 
 pub(super) use endpoint::endpoint;
 pub use images::DockerImages;
 pub use look::docker_version;
-pub(super) use look::look;
+pub(super) use look::{inspect, look};
+pub(super) use tend::{logs, remove, stop};
 
 use super::BuilderError;
 use super::context::Daemon;

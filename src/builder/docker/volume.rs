@@ -38,6 +38,17 @@ impl Container {
         Ok(())
     }
 
+    /// Whether it is there and lkpkg made it.
+    pub async fn has_own_volume(&self) -> Result<bool, BuilderError> {
+        match self.docker.inspect_volume(&self.volume()).await {
+            Err(error) if is_gone(&error) => Ok(false),
+            found => {
+                let found = found.map_err(self.failed("inspecting the state volume of"))?;
+                Ok(found.labels.contains_key(OUR_LABEL))
+            }
+        }
+    }
+
     /// Removes it. One that is in use is in the hands of someone who was faster.
     pub async fn remove_volume(&self) -> Result<(), BuilderError> {
         let removed = self

@@ -15,9 +15,11 @@ mod look;
 mod places;
 mod supervise;
 mod talk;
+mod tend;
 
-pub(super) use look::look;
+pub(super) use look::{inspect, look};
 pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
+pub(super) use tend::{logs, remove, stop};
 
 use super::configuration::{CERTIFICATES_VARIABLE, Configuration, Loaded, Reach};
 use super::error::{io, users};

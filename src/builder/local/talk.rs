@@ -101,6 +101,12 @@ impl Conversation {
         Some(Self { greeting, stream })
     }
 
+    /// Process ID of the supervisor, where the system says it.
+    pub fn supervisor(&self) -> Option<u32> {
+        let peer = self.stream.get_ref().peer_cred().ok()?;
+        peer.pid()?.try_into().ok()
+    }
+
     /// Holds the daemon; None when it is just ending.
     pub async fn hold(mut self) -> Option<Lease> {
         say(&mut self.stream, &Wish::Hold).await?;

@@ -2,7 +2,8 @@
 
 use super::{BuilderArgs, Format};
 use crate::cli::environment as env;
-use clap::{ArgAction, Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand, ValueHint};
+use std::path::PathBuf;
 
 /// Multiples of a byte, by the letter before `B`; with an `i` they are of 1024.
 const UNITS: [(&str, u32); 5] = [("", 0), ("k", 1), ("m", 2), ("g", 3), ("t", 4)];
@@ -10,6 +11,19 @@ const UNITS: [(&str, u32); 5] = [("", 0), ("k", 1), ("m", 2), ("g", 3), ("t", 4)
 /// Verbs on builders.
 #[derive(Debug, Subcommand)]
 pub enum BuilderVerb {
+    /// Show the builders of all platforms, or of --platforms: whether they run, and what they build. Nothing is started
+    #[command(visible_alias = "list")]
+    Ls(LsArgs),
+    /// Show all about builders, and what a build would do about them. Nothing is started
+    Inspect(InspectArgs),
+    /// Start builders, and create them where there are none, as a build does
+    Start(StartArgs),
+    /// Stop builders, unless somebody builds in them; their state stays
+    Stop(StopArgs),
+    /// Remove builders and their state, unless somebody builds in them
+    Rm(RmArgs),
+    /// Print the logs of builders
+    Logs(LogsArgs),
     /// Show how much disk builders use; with `--verbose` for what
     Du(DuArgs),
     /// Remove what builders keep for later builds, except what is in use
@@ -18,7 +32,7 @@ pub enum BuilderVerb {
 
 /// Which builders.
 #[derive(Clone, Debug, Args)]
-pub struct PlaceArgs {
+pub struct WhichArgs {
     /// Platforms whose builders are meant, for example linux/amd64,linux/arm64 [default: this machine's]
     #[arg(long, value_name = "PLATFORMS", value_delimiter = ',')]
     pub platforms: Vec<String>,
@@ -31,12 +45,20 @@ pub struct PlaceArgs {
     /// How long a builder on another machine may take to answer
     #[arg(long, value_name = "SECONDS", default_value_t = crate::builder::DEFAULT_TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     pub builder_timeout: u64,
+}
+
+/// Which builders, and how they are printed.
+#[derive(Clone, Debug, Args)]
+pub struct PlaceArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub which: WhichArgs,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-impl PlaceArgs {
+impl WhichArgs {
     /// The same as a build has them; a builder is looked after as it is, and so nothing else matters.
     pub fn builder(&self) -> BuilderArgs {
         BuilderArgs {
@@ -49,6 +71,95 @@ impl PlaceArgs {
             strict_platform: false,
         }
     }
+}
+
+/// `lkpkg builder ls`
+#[derive(Clone, Debug, Args)]
+pub struct LsArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Which builders, and how they should be.
+#[derive(Clone, Debug, Args)]
+pub struct WantedArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub which: WhichArgs,
+    /// Image of the builder container
+    #[arg(long, value_name = "IMAGE", env = env::BUILDER_IMAGE, hide_env_values = true, default_value = crate::builder::DEFAULT_IMAGE)]
+    pub builder_image: String,
+    /// A buildkitd.toml for the builder; certificates and keys that it names go with it
+    #[arg(long, value_name = "FILE", env = env::BUILDER_CONFIG, hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub builder_config: Option<PathBuf>,
+    /// Replace the builder container, even if it is right
+    #[arg(long, action = ArgAction::Set, default_value_t)]
+    pub builder_restart: bool,
+}
+
+impl WantedArgs {
+    /// The same as a build has them.
+    pub fn builder(&self) -> BuilderArgs {
+        BuilderArgs {
+            builder_image: self.builder_image.clone(),
+            builder_config: self.builder_config.clone(),
+            builder_restart: self.builder_restart,
+            ..self.which.builder()
+        }
+    }
+}
+
+/// `lkpkg builder inspect`
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// Which builders, and how they should be.
+    #[command(flatten)]
+    pub wanted: WantedArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `lkpkg builder start`
+#[derive(Clone, Debug, Args)]
+pub struct StartArgs {
+    /// Which builders, and how they should be.
+    #[command(flatten)]
+    pub wanted: WantedArgs,
+}
+
+/// `lkpkg builder stop`
+#[derive(Clone, Debug, Args)]
+pub struct StopArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub which: WhichArgs,
+    /// Even while somebody builds in it; that build fails
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `lkpkg builder rm`
+#[derive(Clone, Debug, Args)]
+pub struct RmArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub which: WhichArgs,
+    /// Keep the state, so that the next builder has what this one has in its cache
+    #[arg(long)]
+    pub keep_state: bool,
+    /// Even while somebody builds in it; that build fails
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `lkpkg builder logs`
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// Which builders.
+    #[command(flatten)]
+    pub which: WhichArgs,
 }
 
 /// `lkpkg builder du`

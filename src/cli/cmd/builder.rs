@@ -1,8 +1,13 @@
-//! `lkpkg builder du|prune`: what builders keep on their disks.
+//! `lkpkg builder VERB`: which builders are meant. Here is what they keep on their disks (`du`, `prune`); the other verbs are in
+//! `builder/`.
+
+mod inspect;
+mod list;
+mod tend;
 
 use crate::build::{self, BuildError, PruneOptions, UsageRecord};
 use crate::builder::Endpoint;
-use crate::cli::args::builder::{BuilderVerb, PlaceArgs, PruneArgs};
+use crate::cli::args::builder::{BuilderVerb, PlaceArgs, PruneArgs, WhichArgs};
 use crate::cli::args::{Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::format::{self, Align, Table};
@@ -16,14 +21,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Runs the verb.
 pub fn run(verb: &BuilderVerb, global: &GlobalArgs) -> Result<(), Failure> {
     let (place, prune) = match verb {
+        BuilderVerb::Ls(args) => return list::run(&args.place, global),
+        BuilderVerb::Inspect(args) => return inspect::run(args, global),
+        BuilderVerb::Start(args) => return tend::start(args, global),
+        BuilderVerb::Stop(args) => return tend::stop(args, global),
+        BuilderVerb::Rm(args) => return tend::remove(args, global),
+        BuilderVerb::Logs(args) => return tend::logs(args, global),
         BuilderVerb::Du(args) => (&args.place, None),
         BuilderVerb::Prune(args) => (&args.place, Some(options(args))),
     };
-    let builders = Builders::new(settings::builders(&place.builder(), global)?);
-    let mut platforms = settings::platforms("--platforms", &place.platforms)?;
-    if platforms.is_empty() {
-        platforms.push(Platform::host());
-    }
+    let builders = Builders::new(settings::builders(&place.which.builder(), global)?);
+    let platforms = platforms(&place.which)?;
     let found = runtime::block_on(async |cancel| {
         let work = async {
             let endpoints = present(&builders, &platforms, &cancel).await?;
@@ -46,17 +54,29 @@ pub fn run(verb: &BuilderVerb, global: &GlobalArgs) -> Result<(), Failure> {
     print(&found, prune.is_some(), place, global)
 }
 
+/// The platforms whose builders are meant.
+fn platforms(which: &WhichArgs) -> Result<Vec<Platform>, Failure> {
+    let mut platforms = settings::platforms("--platforms", &which.platforms)?;
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    Ok(platforms)
+}
+
 /// Connects, and tells what there is to tell meanwhile.
 async fn present(
     builders: &Builders,
     platforms: &[Platform],
     cancel: &CancellationToken,
 ) -> Result<Vec<Endpoint>, Failure> {
+    Ok(telling(async |events| builders.present(platforms, &events, cancel).await).await?)
+}
+
+/// Does the work, and tells what it has to say meanwhile.
+async fn telling<T>(work: impl AsyncFnOnce(Events) -> T) -> T {
     let (events, mut said) = Events::channel();
-    let work = async {
-        let events = events; // dropped with the work, which ends the telling
-        builders.present(platforms, &events, cancel).await
-    };
+    // The events are dropped with the work, which ends the telling.
+    let work = work(events);
     let tell = async {
         while let Some(event) = said.recv().await {
             if let Event::Notice(text) | Event::Warning(text) = event {
@@ -64,8 +84,8 @@ async fn present(
             }
         }
     };
-    let (endpoints, ()) = tokio::join!(work, tell);
-    Ok(endpoints?)
+    let (done, ()) = tokio::join!(work, tell);
+    done
 }
 
 fn options(args: &PruneArgs) -> PruneOptions {

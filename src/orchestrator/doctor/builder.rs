@@ -130,7 +130,7 @@ fn of_place(place: &Where, found: &Place) -> Finding {
         Ok(Standing::Running { version, .. }) => {
             Finding::ok(Area::Builder, subject, format!("BuildKit {version} answers{daemon}"))
         }
-        Ok(Standing::Coming(what)) => Finding::ok(Area::Builder, subject, format!("{what}{daemon}")),
+        Ok(Standing::Coming { what, .. }) => Finding::ok(Area::Builder, subject, format!("{what}{daemon}")),
         Err(error) => Finding::failed(Area::Builder, subject, error.to_string()).with_hint(hint(error)),
     }
 }
@@ -170,7 +170,7 @@ fn of_platform(platform: &Platform, place: &Where, standing: &Standing, emulated
             let is_listed = platforms.iter().any(|one| one.matches(platform));
             (platforms.first().cloned(), is_listed, true)
         }
-        Standing::Coming(_) => {
+        Standing::Coming { .. } => {
             let is_here = !matches!(place, Where::DockerContainer { docker } if docker.is_remote());
             let has_emulator = emulated.contains(&platform.architecture);
             (is_here.then(Platform::host), has_emulator, is_here)
@@ -249,7 +249,10 @@ mod tests {
             Verdict::Failed,
             "no emulator",
         );
-        let coming = || Standing::Coming("it will be created".into());
+        let coming = || Standing::Coming {
+            is_there: false,
+            what: "it will be created".into(),
+        };
         check(&Platform::host(), here, coming(), &[], Verdict::Ok, "native");
         check(
             &foreign,

@@ -6,6 +6,7 @@ mod contained;
 mod container;
 mod contexts;
 mod local;
+mod lookafter;
 mod pool;
 mod processes;
 mod registry;
