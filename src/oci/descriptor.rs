@@ -114,6 +114,13 @@ impl Index {
             extra: BTreeMap::new(),
         }
     }
+
+    /// The index as it is written to stores and registries, as an OCI index, with its descriptor.
+    pub fn written(&self) -> (Descriptor, Vec<u8>) {
+        // Nothing in an index can fail to be written: its maps have strings as keys.
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        (Descriptor::of(super::media_type::INDEX, &bytes), bytes)
+    }
 }
 
 /// An image manifest (OCI image specification, manifest.md). Unknown fields are kept.

@@ -6,7 +6,7 @@ use super::transfer::{Moved, Transfer};
 use crate::content::{Overlay, Sink as _};
 use crate::event::{CancellationToken, Events};
 use crate::oci::merge;
-use crate::oci::{Descriptor, Index, Reference, media_type};
+use crate::oci::{Descriptor, Index, Reference};
 use crate::registry::{Existing, PushOptions, Pushed, Registry, Repository, push};
 use crate::store::Store;
 use std::sync::Arc;
@@ -80,10 +80,10 @@ struct Local {
 /// What the store has completely; None when that is no image.
 fn local(image: &Reference, store: &Store) -> Result<Option<Local>, OrchestratorError> {
     let view = store.view()?;
-    let Some(root) = view.find(image)? else {
+    let Some(named) = view.find(image)? else {
         return Ok(None);
     };
-    let Some(complete) = view.complete(&root)? else {
+    let Some(complete) = view.complete(&named)? else {
         return Ok(None);
     };
     let platforms = merge::platforms(&complete.index);
@@ -92,18 +92,17 @@ fn local(image: &Reference, store: &Store) -> Result<Option<Local>, Orchestrator
     }
     if complete.is_whole {
         return Ok(Some(Local {
-            named: root.clone(),
+            root: named.clone(),
             index: complete.index,
-            root,
+            named,
             bytes: Vec::new(),
         }));
     }
     let index = merge::for_platforms(&complete.index, &platforms);
-    // Nothing in an index can fail to be written: its maps have strings as keys.
-    let bytes = serde_json::to_vec(&index).unwrap_or_default();
+    let (root, bytes) = index.written();
     Ok(Some(Local {
-        named: root,
-        root: Descriptor::of(media_type::INDEX, &bytes),
+        named,
+        root,
         index,
         bytes,
     }))

@@ -6,7 +6,7 @@ use super::{OrchestratorError, Prepared, Remote};
 use crate::content::{self, Document, Pulled, Sink as _, read_document};
 use crate::event::{CancellationToken, Events};
 use crate::oci::merge;
-use crate::oci::{Descriptor, Platform, Reference, media_type};
+use crate::oci::{Descriptor, Platform, Reference};
 use crate::store::Store;
 use std::io::Cursor;
 use std::sync::Arc;
@@ -67,9 +67,7 @@ async fn part(store: &Store, root: &Descriptor, platforms: &[Platform]) -> Resul
     if platforms.is_empty() {
         return Ok(root.clone());
     }
-    // Nothing in an index can fail to be written: its maps have strings as keys.
-    let bytes = serde_json::to_vec(&merge::for_platforms(&index, platforms)).unwrap_or_default();
-    let descriptor = Descriptor::of(media_type::INDEX, &bytes);
+    let (descriptor, bytes) = merge::for_platforms(&index, platforms).written();
     store.put(&descriptor, Box::pin(Cursor::new(bytes))).await?;
     Ok(descriptor)
 }

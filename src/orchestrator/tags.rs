@@ -6,7 +6,7 @@ use super::transfer::{Moved, Transfer};
 use crate::content::{Overlay, Source};
 use crate::event::{CancellationToken, Events};
 use crate::oci::merge::{self, merge_indexes};
-use crate::oci::{Descriptor, Index, KNOWN_ARCHITECTURES, Platform, Reference, media_type};
+use crate::oci::{Descriptor, Index, KNOWN_ARCHITECTURES, Platform, Reference};
 use crate::registry::{Existing, PushOptions, Registry, RegistryError, Repository, push};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -120,9 +120,7 @@ pub async fn rebuild_index(
     if whole.manifests.is_empty() {
         return Err(OrchestratorError::NoArchitectureTags { name: name.to_string() });
     }
-    // Nothing in an index can fail to be written: its maps have strings as keys.
-    let bytes = serde_json::to_vec(&whole).unwrap_or_default();
-    let root = Descriptor::of(media_type::INDEX, &bytes);
+    let (root, bytes) = whole.written();
     let source = Overlay::new(&repository, bytes);
     let pushed = push(&source, &repository, &root, &[tag(name)], &PushOptions::default()).await;
     let mut tags = pushed.map_err(|error| failed(name, error))?.tags;

@@ -164,7 +164,6 @@ pub(super) fn merged(existing: &Index, ours: &Index) -> Option<(Descriptor, Byte
 
 /// An index as bytes.
 pub(super) fn written(index: &Index) -> (Descriptor, Bytes) {
-    // Nothing in an index can fail to be written: its maps have strings as keys.
-    let bytes = serde_json::to_vec(index).unwrap_or_default();
-    (Descriptor::of(media_type::INDEX, &bytes), bytes.into())
+    let (descriptor, bytes) = index.written();
+    (descriptor, bytes.into())
 }

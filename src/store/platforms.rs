@@ -51,7 +51,6 @@ impl Inner {
     }
 
     fn put_index(&self, index: &Index) -> Result<Descriptor, StoreError> {
-        let bytes = serde_json::to_vec(index).map_err(|e| StoreError::io("write", &self.directory, e.into()))?;
-        self.put_bytes(media_type::INDEX, &bytes)
+        self.put_bytes(media_type::INDEX, &index.written().1)
     }
 }
