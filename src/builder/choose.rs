@@ -57,6 +57,17 @@ impl Builders {
         }
     }
 
+    /// How many different builders are named.
+    pub fn count(&self) -> usize {
+        let mut seen: Vec<&Address> = Vec::new();
+        for address in self.by_platform.values().flatten().chain(&self.for_others) {
+            if !seen.contains(&address) {
+                seen.push(address);
+            }
+        }
+        seen.len()
+    }
+
     /// The builders named for `platform`; none when the user named none. The variant of the platform does not count.
     pub fn named_for(&self, platform: &Platform) -> &[Address] {
         self.by_platform.get(&key(platform)).unwrap_or(&self.for_others)

@@ -211,11 +211,16 @@ pub fn use_colour_in_data() -> bool {
 }
 
 /// Number of packages built at once when `--jobs` does not say: BuildKit spreads the work of each over its cores, and
-/// waits for registries and disks in between, so that a few more packages than cores keep it busy.
-pub fn jobs(how: &HowArgs) -> usize {
+/// waits for registries and disks in between, so that a few more packages than cores keep it busy; several builders take as
+/// many times more. What other machines have is not known, so that this one's cores have to do.
+pub fn jobs(how: &HowArgs, builders: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    how.jobs.map_or((2 * cores).clamp(4, 16), usize::from)
+    let one = (2 * cores).clamp(4, 16);
+    how.jobs.map_or((one * builders.max(1)).min(JOBS_MAX), usize::from)
 }
+
+/// The most packages that are built at once unasked: each costs this machine a few connections and files.
+const JOBS_MAX: usize = 64;
 
 /// `--sbom-scanner`: off at `false`, else the scanner's image, empty for BuildKit's own choice.
 pub fn sbom(how: &HowArgs) -> Option<String> {
@@ -228,7 +233,8 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
     let mut builders = builders(&args.builder, global)?;
     builders.config.credentials = credentials.clone();
     Ok(BuildOptions {
-        jobs: jobs(&args.how),
+        jobs: jobs(&args.how, builders.named.count()),
+        keep_going: args.how.keep_going,
         sbom: sbom(&args.how),
         secrets: secrets(&args.how)?,
         ssh: ssh(&args.how)?,

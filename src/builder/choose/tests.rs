@@ -216,3 +216,13 @@ fn docker_is_asked_only_when_it_matters() {
     check("linux/amd64=local", Some("unix:///h"), false);
     check("linux/amd64=docker-container", Some("unix:///h"), false);
 }
+
+#[test]
+fn a_builder_that_is_named_twice_is_one() {
+    let count = |text| Builders::parse(text).expect("builders").count();
+    assert_eq!(count(""), 0);
+    assert_eq!(
+        count("linux/amd64=local,linux/arm64=local,linux/arm64=tcp://a:1,unix:///b"),
+        3
+    );
+}

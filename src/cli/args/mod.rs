@@ -327,6 +327,9 @@ pub struct HowArgs {
     /// Packages built at the same time; blobs sent at the same time
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// When a package fails, go on with those that do not need it
+    #[arg(long, short, action = ArgAction::Set, default_value_t)]
+    pub keep_going: bool,
     /// Kind of progress output
     #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
     pub progress: Progress,

@@ -1,17 +1,17 @@
 //! `lkpkg build` and `lkpkg push`: packages into the cache, and from there to their registries.
 
 use super::plan;
-use crate::cli::args::{BuildArgs, Format, GlobalArgs};
+use crate::cli::args::{BuildArgs, Format, GlobalArgs, Progress};
 use crate::cli::failure::Failure;
-use crate::cli::{format, output, runtime, settings, work};
+use crate::cli::{ended, format, output, runtime, settings, work};
 use crate::event::CancellationToken;
 use crate::oci::Descriptor;
-use crate::orchestrator::{self, Answers, PackageReport, Prepared, PublishOptions};
+use crate::orchestrator::{self, Answers, Ended, PackageReport, Prepared, PublishOptions};
 use crate::plan::{Plan, Wish};
 use crate::store::Store;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Runs the verb.
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
@@ -52,7 +52,8 @@ impl Work<'_> {
         if self.show(plan)? {
             return Ok(());
         }
-        let reports = orchestrator::report(prepared, &BTreeMap::new(), &self.store, &Answers::default())?;
+        let ended = Ended::without_work(plan);
+        let reports = orchestrator::report(prepared, &ended, &self.store, &Answers::default())?;
         output::data(&text(&reports))
     }
 
@@ -85,18 +86,24 @@ impl Work<'_> {
             has_architecture_tags: args.publish.manifest,
         });
         let how = settings::render_options(args.how.progress, self.global);
-        let published = work::rendered(how, &cancel, async |events| {
+        let begun = Instant::now();
+        let ended = work::rendered(how, &cancel, async |events| {
             orchestrator::build(&plan, &prepared, &self.store, &options, events, &cancel).await
         });
-        let published = published.await?;
+        let ended = ended.await?;
+        // Lines of JSON are for programs, which would stumble over it.
+        if !self.global.is_quiet() && !matches!(args.how.progress, Progress::Rawjson | Progress::Quiet) {
+            ended::tell(&ended, begun.elapsed());
+        }
         if self.global.verbose > 1 {
             output::tell(&format!(
                 "{} to registries",
                 format::count(usize::try_from(counted.requests()).unwrap_or(usize::MAX), "request")
             ));
         }
-        let reports = orchestrator::report(&prepared, &published, &self.store, &answers)?;
-        output::data(&text(&reports))
+        let reports = orchestrator::report(&prepared, &ended, &self.store, &answers)?;
+        output::data(&text(&reports))?;
+        ended::failure(ended, cancel.is_cancelled()).map_or(Ok(()), Err)
     }
 }
 
