@@ -15,6 +15,7 @@ mod look;
 mod lookup;
 mod names;
 mod platforms;
+mod referrers;
 mod remove;
 mod verify;
 
