@@ -2,8 +2,8 @@
 
 use super::builders::{Group, Lease};
 use super::{
-    Builders, OrchestratorError, Prepared, Publication, Published, Remote, depends, docker, precache, publish, pull,
-    solve,
+    Builders, Caches, OrchestratorError, Prepared, Publication, Published, Remote, depends, docker, precache, publish,
+    pull, solve,
 };
 use crate::build::{BuildError, SecretSource, SshSource};
 use crate::builder::{Daemon, DockerImages};
@@ -30,6 +30,8 @@ pub struct BuildOptions {
     pub secrets: Vec<SecretSource>,
     /// Agents for RUN steps.
     pub ssh: Vec<SshSource>,
+    /// Caches that are shared with other builders.
+    pub caches: Caches,
     /// Credentials that BuildKit may ask for.
     pub credentials: CredentialSource,
     /// Whether images in the store are passed over, so that BuildKit pulls them.
@@ -70,6 +72,7 @@ pub async fn build(
         Some(daemon) => Some(DockerImages::connect(daemon).await?),
         None => None,
     };
+    options.caches.check_groups(plan, prepared, &options.builders).await?;
     let run = Arc::new(Run {
         docker,
         store: Arc::clone(store),
