@@ -7,6 +7,7 @@ mod container;
 mod contexts;
 mod local;
 mod lookafter;
+mod podman;
 mod pool;
 mod processes;
 mod registry;
