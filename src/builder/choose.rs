@@ -11,8 +11,16 @@ use std::collections::BTreeMap;
 /// `--builders` and `LINUXKIT_BUILDERS`: which builders for which platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Builders {
-    by_platform: BTreeMap<(String, String), Vec<Address>>,
-    for_others: Vec<Address>,
+    by_platform: BTreeMap<(String, String), Pool>,
+    for_others: Pool,
+}
+
+/// The builders of a platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Pool {
+    addresses: Vec<Address>,
+    /// Which flag or variable names them; empty when nobody said.
+    named_by: String,
 }
 
 impl Builders {
@@ -36,17 +44,37 @@ impl Builders {
                 }
                 _ => (&mut builders.for_others, entry.parse()?),
             };
-            if !pool.contains(&address) {
-                pool.push(address);
+            if !pool.addresses.contains(&address) {
+                pool.addresses.push(address);
             }
         }
         Ok(builders)
     }
 
+    /// The same, with the flag or the variable that names them, for errors.
+    pub fn named_by(mut self, what: &str) -> Self {
+        for pool in self.by_platform.values_mut().chain([&mut self.for_others]) {
+            what.clone_into(&mut pool.named_by);
+        }
+        self
+    }
+
+    /// Whether all Docker contexts that are named exist.
+    pub fn check(&self, contexts: &Contexts) -> Result<(), BuilderError> {
+        for pool in self.by_platform.values().chain([&self.for_others]) {
+            for address in &pool.addresses {
+                if let Some(name) = address.context() {
+                    contexts.named_by(name, &clause(&pool.named_by))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// These, and for platforms that they do not name, those of `fallback` (the flag over the environment).
     pub fn over(self, fallback: Self) -> Self {
         // An entry for all platforms stands above everything that the fallback says.
-        if !self.for_others.is_empty() {
+        if !self.for_others.addresses.is_empty() {
             return self;
         }
         let mut by_platform = fallback.by_platform;
@@ -69,8 +97,16 @@ impl Builders {
     }
 
     /// The builders named for `platform`; none when the user named none. The variant of the platform does not count.
-    pub fn named_for(&self, platform: &Platform) -> &[Address] {
+    fn named_for(&self, platform: &Platform) -> &Pool {
         self.by_platform.get(&key(platform)).unwrap_or(&self.for_others)
+    }
+}
+
+/// `, which LINUXKIT_BUILDERS names`; nothing for nobody.
+fn clause(named_by: &str) -> String {
+    match named_by {
+        "" => String::new(),
+        by => format!(", which {by} names"),
     }
 }
 
@@ -141,8 +177,9 @@ pub fn choose(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderE
 /// Where the user, by a flag, a variable or the name of a context, said that `platform` is built.
 fn named(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderError> {
     let mut places: Vec<Where> = Vec::new();
-    for address in facts.builders.named_for(platform) {
-        let place = place(facts, address)?;
+    let pool = facts.builders.named_for(platform);
+    for address in &pool.addresses {
+        let place = place(facts, address, &pool.named_by)?;
         if !places.contains(&place) {
             places.push(place);
         }
@@ -155,16 +192,17 @@ fn named(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderError>
         return Ok(vec![Where::DockerContainer { docker }]);
     }
     match &facts.buildkit_host {
-        Some(host) => Ok(vec![place(facts, &host.parse()?)?]),
+        Some(host) => Ok(vec![place(facts, &host.parse()?, "BUILDKIT_HOST")?]),
         None => Ok(Vec::new()),
     }
 }
 
 /// The place of an address that the user named.
-fn place(facts: &Facts, address: &Address) -> Result<Where, BuilderError> {
+fn place(facts: &Facts, address: &Address, named_by: &str) -> Result<Where, BuilderError> {
+    let named = |name: &str| facts.contexts.named_by(name, &clause(named_by));
     let daemon = |context: &Option<String>| -> Result<Daemon, BuilderError> {
         match context {
-            Some(name) => facts.contexts.named(name),
+            Some(name) => named(name),
             None => facts.contexts.current(),
         }
     };
@@ -172,9 +210,7 @@ fn place(facts: &Facts, address: &Address) -> Result<Where, BuilderError> {
         Address::Dialled(dialled) => Where::Address(dialled.clone()),
         Address::Local => Where::Local(facts.local.clone()),
         Address::DockerContainer => Where::DockerContainer { docker: daemon(&None)? },
-        Address::Context(name) => Where::DockerContainer {
-            docker: facts.contexts.named(name)?,
-        },
+        Address::Context(name) => Where::DockerContainer { docker: named(name)? },
         Address::InContainer { name, context } => Where::InContainer {
             name: name.clone(),
             docker: daemon(context)?,

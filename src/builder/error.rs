@@ -23,6 +23,33 @@ pub enum Kind {
     Cancelled,
 }
 
+/// What the user can do about a container of someone else's that has the builder's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Have it replaced.
+    Replace,
+    /// Do it himself: a verb of the `docker` program.
+    Docker(&'static str),
+    /// Name another one.
+    OtherName,
+}
+
+impl Remedy {
+    fn text(self, name: &str) -> String {
+        match self {
+            Self::Replace => {
+                "--builder-name chooses another name, --builder-restart replaces the container.".to_owned()
+            }
+            Self::Docker(verb) => {
+                format!(
+                    "--builder-name names another builder; for this container, whosever it is: docker {verb} {name}"
+                )
+            }
+            Self::OtherName => "--builder-name names another builder.".to_owned(),
+        }
+    }
+}
+
 /// Why there is no builder.
 #[derive(Debug, thiserror::Error)]
 pub enum BuilderError {
@@ -72,14 +99,16 @@ pub enum BuilderError {
         reason: String,
     },
     /// A Docker context that does not exist.
-    #[error("there is no Docker context {name:?}{named_by}; there are {}", .known.join(", "))]
+    #[error("there is no Docker context {name:?}{named_by}; there are {}, read from {read_from}", .known.join(", "))]
     UnknownContext {
         /// What was given.
         name: String,
-        /// Which variable or file names it, a subordinate clause; empty for a flag.
+        /// Which flag, variable or file names it, a subordinate clause; empty when that is not known.
         named_by: String,
         /// Those that exist.
         known: Vec<String>,
+        /// The directory in which they are looked for.
+        read_from: String,
     },
     /// A file of Docker's that says what contexts there are cannot be used.
     #[error("Docker's file {path} cannot be used: {reason}")]
@@ -195,14 +224,15 @@ pub enum BuilderError {
     },
     /// A container of this name was made by someone else.
     #[error(
-        "the container {name} was made neither by lkpkg nor by linuxkit, and is left alone: {what}\n\
-         --builder-name chooses another name, --builder-restart replaces the container."
+        "the container {name} was made neither by lkpkg nor by linuxkit, and is left alone: {what}\n{}", .remedy.text(.name)
     )]
     Foreign {
         /// Name of the container.
         name: String,
         /// What it is.
         what: String,
+        /// What the user can do.
+        remedy: Remedy,
     },
     /// A container should be replaced, but others build in it.
     #[error(

@@ -4,13 +4,13 @@ use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Plat
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
 use super::{output, render};
-use crate::build::{SecretSource, SshSource};
+use crate::build::{CacheEntry, CacheKind, CacheUse, SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
 use crate::builder::{BuilderConfig, Contexts, Daemon, DockerSettings, Local, Registries};
 use crate::identity::HashOptions;
 use crate::oci::credentials::{self, CredentialSource};
 use crate::oci::{Platform, Reference};
-use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request};
+use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Caches, Remote, Request};
 use crate::package::Overrides;
 use crate::plan::Wish;
 use crate::registry::{self, Mirrors, Registry, RegistrySettings};
@@ -183,6 +183,28 @@ pub fn ssh(how: &HowArgs) -> Result<Vec<SshSource>, Failure> {
     how.ssh.iter().map(parse).collect()
 }
 
+/// Caches that are shared with other builders. Directories become absolute, and stay templates.
+pub fn caches(how: &HowArgs) -> Result<Caches, Failure> {
+    let read = |flag: &str, texts: &[String], usage: CacheUse| {
+        let failed = |error: String| Failure::usage(format!("{flag}: {error}"));
+        let mut entries = Vec::new();
+        for text in texts.iter().filter(|text| !text.is_empty()) {
+            for mut entry in CacheEntry::parse(text, usage).map_err(|error| failed(error.to_string()))? {
+                if entry.kind == CacheKind::Local {
+                    let absolute = std::path::absolute(&entry.place).map_err(|error| failed(error.to_string()))?;
+                    entry.place = absolute.display().to_string();
+                }
+                entries.push(entry);
+            }
+        }
+        Ok::<_, Failure>(entries)
+    };
+    Ok(Caches {
+        from: read("--cache-from", &how.cache_from, CacheUse::From)?,
+        to: read("--cache-to", &how.cache_to, CacheUse::To)?,
+    })
+}
+
 /// How progress is shown, with the terminal's nature taken into account.
 pub fn render_options(progress: Progress, global: &GlobalArgs) -> render::RenderOptions {
     let is_terminal = std::io::stderr().is_terminal();
@@ -238,6 +260,7 @@ pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptio
         sbom: sbom(&args.how),
         secrets: secrets(&args.how)?,
         ssh: ssh(&args.how)?,
+        caches: caches(&args.how)?,
         builders: Arc::new(Builders::new(builders)),
         credentials,
         ignore_cached: args.how.ignore_cached,
@@ -291,12 +314,27 @@ fn registries(global: &GlobalArgs) -> Result<Registries, Failure> {
     })
 }
 
-/// Where platforms are built.
-pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSettings, Failure> {
+/// Which builders the user named, by the flag and by the environment.
+fn named_builders(args: &BuilderArgs) -> Result<NamedBuilders, Failure> {
     let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
     let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
+    let flag = NamedBuilders::parse(&args.builders)?;
+    Ok(flag.named_by("--builders").over(environment.named_by(env::BUILDERS)))
+}
+
+/// Looks whether the Docker contexts among them exist, also those that nothing would be built at this time.
+pub fn check_builders(args: &BuilderArgs) -> Result<(), Failure> {
+    let named = named_builders(args)?;
+    if named == NamedBuilders::default() {
+        return Ok(());
+    }
+    Ok(named.check(&Contexts::read(&docker()))?)
+}
+
+/// Where platforms are built.
+pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSettings, Failure> {
     Ok(BuildersSettings {
-        named: NamedBuilders::parse(&args.builders)?.over(environment),
+        named: named_builders(args)?,
         buildkit_host: env::value(env::BUILDKIT_HOST),
         docker: docker(),
         local: local_builder(&cache_directory(global)?)?,

@@ -2,7 +2,7 @@
 
 use super::ended::{Ended, How};
 use super::work::Work;
-use super::{Builders, OrchestratorError, Prepared, Remote};
+use super::{Builders, Caches, OrchestratorError, Prepared, Remote};
 use crate::build::{SecretSource, SshSource};
 use crate::builder::{Daemon, DockerImages};
 use crate::event::{CancellationToken, Event, Events};
@@ -29,6 +29,8 @@ pub struct BuildOptions {
     pub secrets: Vec<SecretSource>,
     /// Agents for RUN steps.
     pub ssh: Vec<SshSource>,
+    /// Caches that are shared with other builders.
+    pub caches: Caches,
     /// Credentials that BuildKit may ask for.
     pub credentials: CredentialSource,
     /// Whether images in the store are passed over, so that BuildKit pulls them.
@@ -75,6 +77,7 @@ pub async fn build(
         Some(daemon) => Some(DockerImages::connect(daemon).await?),
         None => None,
     };
+    options.caches.check_groups(plan, prepared, &options.builders).await?;
     let work = Arc::new(Work::new(docker, store, options, events, cancel.child_token()));
     let (mut fates, known): (BTreeMap<_, _>, BTreeMap<_, _>) = plan
         .packages

@@ -24,6 +24,8 @@ pub(super) async fn solve(
     } else {
         cached_images(one, store)?
     };
+    let caches = options.caches.of(one, &platforms)?;
+    let (cache_from, cache_to, cache_directories) = caches.open(events).await?;
     let request = BuildRequest {
         step: Step::from(one.identity.tag.as_str()),
         context: one.package.directory.clone(),
@@ -43,6 +45,9 @@ pub(super) async fn solve(
         secrets: options.secrets.clone(),
         ssh: options.ssh.clone(),
         cached_images,
+        cache_from,
+        cache_to,
+        cache_directories,
         credentials: options.credentials.clone(),
         name: one.identity.reference.store_name(),
     };

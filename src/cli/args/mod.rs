@@ -324,6 +324,12 @@ pub struct HowArgs {
     /// An ssh agent for RUN --mount=type=ssh: default or ID=SOCKET. May be repeated
     #[arg(long, value_name = "AGENT")]
     pub ssh: Vec<String>,
+    /// A cache to read steps from: type=registry,ref=NAME, the NAME alone, or type=local,src=DIR. {{.Name}}, {{.Image}}, {{.Hash}}, {{.Tag}} and {{.Arch}} stand for the package's. May be repeated
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// A cache to write steps to: type=registry,ref=NAME,mode=max, type=local,dest=DIR, or type=inline; templates as above. May be repeated
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
     /// Packages built at the same time; blobs sent at the same time
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -386,6 +392,9 @@ pub struct PlanArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Which builder builds which platform: linux/arm64=WHERE,… as for build
+    #[arg(long, value_name = "BUILDERS", default_value = "", hide_default_value = true)]
+    pub builders: String,
     /// Which packages.
     #[command(flatten)]
     pub package: PackageArgs,

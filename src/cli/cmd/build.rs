@@ -15,12 +15,15 @@ use std::time::Instant;
 
 /// Runs the verb.
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
+    settings::check_builders(&args.builder)?;
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::build_wish(args)?;
     if !wish.push && wish.release.is_some() {
         output::tell("warning: --release does nothing without --push");
     }
+    let caches = settings::caches(&args.how)?;
     let mut prepared = orchestrator::prepare(&request)?;
+    caches.check(&prepared)?;
     if wish.push && wish.release.is_none() {
         orchestrator::find_releases(&mut prepared)?;
     }
@@ -70,15 +73,18 @@ impl Work<'_> {
     async fn run(&self, plan: Plan, mut prepared: Vec<Prepared>, cancel: CancellationToken) -> Result<(), Failure> {
         let (args, wish, jobs) = (self.args, &self.wish, self.args.how.jobs);
         let registry = settings::registry(self.global, jobs)?;
-        let (plan, answers) = match args.selection.offline {
+        let (mut plan, answers) = match args.selection.offline {
             true => (plan, Answers::default()),
             false => work::unless(&cancel, plan::ask(&prepared, wish, &self.store, &registry)).await?,
         };
+        let mut options = settings::build_options(args, self.global)?;
+        if args.how.dry_run {
+            options.builders.mark_emulated(&mut plan).await;
+        }
         if self.show(&plan)? {
             return Ok(());
         }
         orchestrator::complete(&mut prepared, &plan)?;
-        let mut options = settings::build_options(args, self.global)?;
         let counted = registry.clone();
         options.remote = Some(settings::remote(&registry));
         options.publish = wish.push.then(|| PublishOptions {
