@@ -11,6 +11,7 @@ mod pool;
 mod processes;
 mod registry;
 mod remote;
+mod rootless;
 mod sshd;
 mod usage;
 mod volumes;
