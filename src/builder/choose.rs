@@ -4,6 +4,7 @@
 //! `BUILDKIT_HOST`, then a Docker daemon that answers, then a `buildkitd` of our own. Several places are a pool.
 
 use super::context::{Contexts, Daemon};
+use super::local::Missing;
 use super::{Address, BuilderError, Local, Where};
 use crate::oci::Platform;
 use std::collections::BTreeMap;
@@ -128,8 +129,8 @@ pub struct Facts {
     pub docker_silent_because: Option<String>,
     /// A `buildkitd` of our own, with the programs that were found.
     pub local: Local,
-    /// Effective user ID.
-    pub uid: u32,
+    /// What this user lacks for it who is not root ([`super::local::missing`] says it); nothing for root.
+    pub missing: Vec<Missing>,
 }
 
 impl Facts {
@@ -162,15 +163,17 @@ pub fn choose(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderE
             reason: silence.clone(),
         });
     }
+    let missing = facts.missing.clone();
     let no_local = match &facts.local.buildkitd {
-        Some(_) if facts.uid == 0 => return Ok(vec![Where::Local(facts.local.clone())]),
-        Some(path) => format!("buildkitd at {} needs root, this is user {}", path.display(), facts.uid),
-        None => "buildkitd was not found on PATH".to_owned(),
+        Some(_) if missing.is_empty() => return Ok(vec![Where::Local(facts.local.clone())]),
+        None if missing.is_empty() => "buildkitd was not found on PATH",
+        _ => "this user, who is not root, cannot start buildkitd",
     };
     let why = format!("no Docker daemon answers at {daemon} ({silence}), and {no_local}");
     Err(BuilderError::NoBuilder {
         platform: platform.to_string(),
         why,
+        missing,
     })
 }
 

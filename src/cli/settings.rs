@@ -338,7 +338,6 @@ pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSetti
         buildkit_host: env::value(env::BUILDKIT_HOST),
         docker: docker(),
         local: local_builder(&cache_directory(global)?)?,
-        uid: rustix::process::geteuid().as_raw(),
         strict_platform: args.strict_platform,
         config: BuilderConfig {
             name: args.builder_name.clone(),
@@ -378,16 +377,45 @@ fn docker_directory() -> Option<PathBuf> {
     env::value(env::DOCKER_CONFIG).map(PathBuf::from).or_else(home)
 }
 
-/// The buildkitd that lkpkg starts itself keeps its state beside the images, so that a cache that is removed takes it along.
+/// The buildkitd that lkpkg starts itself. Root's keeps its state beside the images, so that a cache that is removed takes it
+/// along. An ordinary user's has files in it that only the user's namespace can remove: it has a place of its own.
 fn local_builder(cache: &Path) -> Result<Local, Failure> {
     let failed = |error| Failure::new(ExitCode::Failed, format!("cannot tell where lkpkg itself is: {error}"));
     let program = std::env::current_exe().map_err(failed)?;
     let cache = std::path::absolute(cache).map_err(failed)?;
     let given = env::value(env::BUILDKITD).map(PathBuf::from);
-    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &env::search_path());
+    let data = match rustix::process::geteuid().is_root() {
+        true => None,
+        false => user_directory(env::XDG_DATA_HOME, ".local/share"),
+    };
+    let state = data.map_or(cache.join(LOCAL_STATE), |data| data.join(LOCAL_USER_STATE));
+    let mut local = Local::new(program, state).with_programs(given.as_deref(), &env::search_path());
     local.certificates = std::env::var_os(env::CERTIFICATES);
+    if rustix::process::geteuid().is_root() {
+        return Ok(local);
+    }
+    if let Some(directory) = user_directory(env::XDG_CONFIG_HOME, ".config") {
+        local.ambient_config = directory.join("buildkit/buildkitd.toml");
+    }
+    if let Some(given) = env::value(env::ROOTLESSKIT) {
+        local.rootless.rootlesskit = Some(std::path::absolute(given).map_err(failed)?);
+    }
+    let network = env::value(env::ROOTLESS_NETWORK).map(|network| network.parse());
+    let wrong = |reason: String| Failure::usage(reason).in_variable(env::ROOTLESS_NETWORK);
+    local.rootless.network = network.transpose().map_err(wrong)?;
     Ok(local)
 }
 
-/// Directory below the cache where a buildkitd of our own keeps its state.
+/// A directory of the user as the XDG Base Directory Specification has it: the value of `variable` when that is absolute, else
+/// below the home directory.
+fn user_directory(variable: &str, default: &str) -> Option<PathBuf> {
+    let given = env::value(variable).map(PathBuf::from);
+    let home = || env::value(env::HOME).map(|home| PathBuf::from(home).join(default));
+    given.filter(|path| path.is_absolute()).or_else(home)
+}
+
+/// Directory below the cache where root's buildkitd keeps its state.
 const LOCAL_STATE: &str = "buildkitd";
+
+/// Directory below the user's data where the buildkitd of an ordinary user keeps it.
+const LOCAL_USER_STATE: &str = "lkpkg/buildkitd";

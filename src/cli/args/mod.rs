@@ -7,6 +7,7 @@ pub mod sbom;
 pub use cache::{CacheVerb, ExportArgs, ExportFormat, PullArgs, PushArgs, TransferArgs};
 
 use super::environment as env;
+use crate::builder::local::Network;
 use builder::BuilderVerb;
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -481,6 +482,18 @@ pub struct KeepBuildkitdArgs {
     /// A buildkitd.toml
     #[arg(long)]
     pub config: Option<PathBuf>,
+    /// The program that starts it for an ordinary user
+    #[arg(long)]
+    pub rootlesskit: Option<PathBuf>,
+    /// Its network there
+    #[arg(long, default_value_t)]
+    pub network: Network,
+    /// The program that makes this network
+    #[arg(long)]
+    pub network_program: Option<PathBuf>,
+    /// Whether its builds share their process namespace with it
+    #[arg(long)]
+    pub no_process_sandbox: bool,
     /// Seconds without a user after which it ends
     #[arg(long)]
     pub idle_seconds: u64,

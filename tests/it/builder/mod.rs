@@ -12,6 +12,7 @@ mod pool;
 mod processes;
 mod registry;
 mod remote;
+mod rootless;
 mod shared;
 mod sshd;
 mod usage;
