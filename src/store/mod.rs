@@ -5,6 +5,7 @@
 //! store open. Nothing here knows packages, builds or registries.
 
 mod blobs;
+mod compare;
 mod error;
 mod export;
 mod graph;
@@ -21,6 +22,7 @@ mod verify;
 #[cfg(test)]
 mod fixture;
 
+pub use compare::{Compared, Difference};
 pub use error::StoreError;
 pub use export::{ExportFormat, ExportOptions};
 pub use import::{ImportOptions, Imported};
