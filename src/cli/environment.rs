@@ -27,6 +27,7 @@ variables! {
     BUILDER_CONFIG = "LINUXKIT_BUILDER_CONFIG": "A buildkitd.toml for the builder; `--builder-config` goes first.";
     BUILDKIT_HOST = "BUILDKIT_HOST": "Address of a running BuildKit (`unix://…`, `tcp://…`, `ssh://…` and others), as for buildctl; used where no builder is named.";
     BUILDKITD = "LKPKG_BUILDKITD": "The buildkitd program that lkpkg starts itself where there is no Docker daemon; otherwise it is looked for on `PATH`.";
+    SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH": "Time of the build in seconds since 1970 (reproducible-builds.org); `--source-date-epoch` goes first.";
     PROGRESS = "BUILDKIT_PROGRESS": "Kind of progress output (`auto`, `tty`, `plain`, `rawjson`, `quiet`), as for buildx; `--progress` goes first.";
     DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon; goes before contexts.";
     DOCKER_CONTEXT = "DOCKER_CONTEXT": "Docker context whose daemon is used; goes before the one in Docker's `config.json`.";

@@ -1,12 +1,14 @@
 //! `lkpkg build` and `lkpkg push`: packages into the cache, and from there to their registries.
 
-use super::plan;
+use super::{plan, verify};
 use crate::cli::args::{BuildArgs, Format, GlobalArgs};
 use crate::cli::failure::Failure;
 use crate::cli::{format, output, runtime, settings, work};
 use crate::event::CancellationToken;
 use crate::oci::Descriptor;
-use crate::orchestrator::{self, Answers, PackageReport, Prepared, PublishOptions};
+use crate::orchestrator::{
+    self, Answers, BuildOptions, PackageReport, Prepared, PublishOptions, Request, SourceDate, again,
+};
 use crate::plan::{Plan, Wish};
 use crate::store::Store;
 use std::collections::BTreeMap;
@@ -17,8 +19,15 @@ use std::sync::Arc;
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::build_wish(args)?;
+    let date = settings::source_date(&args.how)?;
     if !wish.push && wish.release.is_some() {
         output::tell("warning: --release does nothing without --push");
+    }
+    if wish.push && args.how.verify.is_some() {
+        return Err(
+            Failure::usage("--verify does not go with --push: it would come too late")
+                .with_hint("`lkpkg build --verify` first; what it built is then pushed as it is"),
+        );
     }
     let mut prepared = orchestrator::prepare(&request)?;
     if wish.push && wish.release.is_none() {
@@ -29,11 +38,13 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let work = Work {
         args,
         global,
+        request,
         wish,
+        date,
         store,
     };
     // Mostly all is there, and then neither threads nor a renderer nor a registry are needed to say so.
-    if !planned.has_work() && !planned.asks_registry() && !args.how.docker {
+    if !planned.has_work() && !planned.asks_registry() && !args.how.docker && args.how.verify.is_none() {
         return work.finish(&planned, &prepared);
     }
     runtime::block_on(|cancel| work.run(planned, prepared, cancel))
@@ -42,7 +53,9 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
 struct Work<'a> {
     args: &'a BuildArgs,
     global: &'a GlobalArgs,
+    request: Request,
     wish: Wish,
+    date: SourceDate,
     store: Arc<Store>,
 }
 
@@ -76,8 +89,10 @@ impl Work<'_> {
         if self.show(&plan)? {
             return Ok(());
         }
-        orchestrator::complete(&mut prepared, &plan)?;
-        let mut options = settings::build_options(args, self.global)?;
+        for warning in orchestrator::complete(&mut prepared, Some(&plan), &self.request.hash, self.date)? {
+            output::tell(&format!("warning: {warning}"));
+        }
+        let mut options = settings::build_options(&args.how, &args.builder, self.global)?;
         let counted = registry.clone();
         options.remote = Some(settings::remote(&registry));
         options.publish = wish.push.then(|| PublishOptions {
@@ -95,8 +110,30 @@ impl Work<'_> {
                 format::count(usize::try_from(counted.requests()).unwrap_or(usize::MAX), "request")
             ));
         }
+        if let Some(format) = args.how.verify {
+            return self.verify(prepared, &options, format, &cancel).await;
+        }
         let reports = orchestrator::report(&prepared, &published, &self.store, &answers)?;
         output::data(&text(&reports))
+    }
+
+    /// Builds everything again and compares it with what the cache has now.
+    async fn verify(
+        &self,
+        mut prepared: Vec<Prepared>,
+        options: &BuildOptions,
+        format: Format,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        // Those that were not built as well. The time is the one that the images say.
+        orchestrator::complete(&mut prepared, None, &self.request.hash, SourceDate::Now)?;
+        let wanted = &self.wish.platforms;
+        let firsts = again::firsts(prepared, &self.store)?;
+        let how = settings::render_options(self.args.how.progress, self.global);
+        let verdicts = work::rendered(how, cancel, async |events| {
+            again::compare(&firsts, &self.store, wanted, &self.store, options, events, cancel).await
+        });
+        verify::report(&verdicts.await?, format)
     }
 }
 
