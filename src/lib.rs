@@ -16,12 +16,14 @@ pub mod content;
 pub mod event;
 pub mod fsx;
 pub mod identity;
+pub mod layers;
 pub mod oci;
 pub mod orchestrator;
 pub mod package;
 pub mod plan;
 pub mod registry;
 pub mod store;
+pub mod yaml;
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -40,6 +40,10 @@ impl Source for Beside {
             result => result,
         }
     }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        self.own.referrers(subject).await
+    }
 }
 
 #[async_trait]
@@ -54,5 +58,9 @@ impl Sink for Beside {
 
     async fn set(&self, name: &str, descriptor: &Descriptor) -> Result<(), ContentError> {
         self.own.set(name, descriptor).await
+    }
+
+    async fn list_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), ContentError> {
+        self.own.list_referrer(subject, referrer).await
     }
 }

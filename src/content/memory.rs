@@ -15,6 +15,7 @@ pub(crate) struct Memory {
     blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
     names: Mutex<BTreeMap<String, Descriptor>>,
     order: Mutex<Vec<Digest>>,
+    referrers: Mutex<Vec<(Digest, Descriptor)>>,
 }
 
 impl Memory {
@@ -87,6 +88,12 @@ impl Source for Memory {
         let bytes = bytes.ok_or_else(|| ContentError::Missing(digest.clone()))?;
         Ok(Box::pin(std::io::Cursor::new(bytes[offset as usize..].to_vec())))
     }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        let all = self.referrers.lock().unwrap();
+        let own = all.iter().filter(|(about, _)| about == subject);
+        Ok(own.map(|(_, referrer)| referrer.clone()).collect())
+    }
 }
 
 #[async_trait]
@@ -106,6 +113,14 @@ impl Sink for Memory {
 
     async fn set(&self, name: &str, descriptor: &Descriptor) -> Result<(), ContentError> {
         self.names.lock().unwrap().insert(name.to_owned(), descriptor.clone());
+        Ok(())
+    }
+
+    async fn list_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), ContentError> {
+        let entry = (subject.clone(), referrer.clone());
+        let mut all = self.referrers.lock().unwrap();
+        all.retain(|known| *known != entry);
+        all.push(entry);
         Ok(())
     }
 }

@@ -7,12 +7,14 @@ mod copy;
 mod document;
 mod overlay;
 mod pull;
+mod referrer;
 
 pub use beside::Beside;
 pub use copy::{Copied, copy, validate};
 pub use document::{DOCUMENT_BYTES_MAX, Document, DocumentError, read_document};
 pub use overlay::Overlay;
 pub use pull::{Pulled, fetch, pull};
+pub use referrer::{Referrer, attach, carry_referrers};
 
 use crate::oci::{Descriptor, Digest};
 use async_trait::async_trait;
@@ -65,6 +67,10 @@ pub trait Source: Send + Sync {
 
     /// The bytes of a blob from `offset` to its end; [`ContentError::Missing`] when it is not there.
     async fn read(&self, digest: &Digest, offset: u64) -> Result<BlobReader, ContentError>;
+
+    /// What is about the manifest or index `subject`, though nothing that it stands for needs it: signatures, SBoMs that were
+    /// made later. With type of artifact and annotations.
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ContentError>;
 }
 
 /// Where content is written to.
@@ -79,6 +85,9 @@ pub trait Sink: Send + Sync {
 
     /// Lets `name` point at content that is already there.
     async fn set(&self, name: &str, descriptor: &Descriptor) -> Result<(), ContentError>;
+
+    /// Lets `referrer`, which is already there, be found by what it is about ([`Source::referrers`]).
+    async fn list_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), ContentError>;
 }
 
 /// A place that is both, such as the local store.

@@ -1,26 +1,30 @@
-//! A source with one document more: [`Overlay`].
+//! A source with something more: [`Overlay`].
 
 use super::{BlobReader, ContentError, Source};
 use crate::oci::{Descriptor, Digest};
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
-/// What `source` has, and a document that it need not have: an index that was made only to be sent, say.
+/// What `source` has, and documents that it need not have: an index that was made only to be sent, say.
 pub struct Overlay<'a> {
     source: &'a dyn Source,
-    digest: Digest,
-    bytes: Bytes,
+    above: BTreeMap<Digest, Bytes>,
 }
 
 impl<'a> Overlay<'a> {
     /// `document` over `source`.
     pub fn new(source: &'a dyn Source, document: impl Into<Bytes>) -> Self {
-        let bytes = document.into();
+        Self::of(source, [document.into()])
+    }
+
+    /// Several of them.
+    pub fn of(source: &'a dyn Source, documents: impl IntoIterator<Item = Bytes>) -> Self {
+        let named = documents.into_iter().map(|bytes| (Digest::of(&bytes), bytes));
         Self {
             source,
-            digest: Digest::of(&bytes),
-            bytes,
+            above: named.collect(),
         }
     }
 }
@@ -32,18 +36,22 @@ impl Source for Overlay<'_> {
     }
 
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError> {
-        match *digest == self.digest {
-            true => Ok(Some(self.bytes.len() as u64)),
-            false => self.source.size(digest).await,
+        match self.above.get(digest) {
+            Some(bytes) => Ok(Some(bytes.len() as u64)),
+            None => self.source.size(digest).await,
         }
     }
 
     async fn read(&self, digest: &Digest, offset: u64) -> Result<BlobReader, ContentError> {
-        if *digest != self.digest {
+        let Some(bytes) = self.above.get(digest) else {
             return self.source.read(digest, offset).await;
-        }
-        let mut bytes = Cursor::new(self.bytes.clone());
+        };
+        let mut bytes = Cursor::new(bytes.clone());
         bytes.set_position(offset);
         Ok(Box::pin(bytes))
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        self.source.referrers(subject).await
     }
 }

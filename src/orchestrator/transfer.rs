@@ -208,6 +208,10 @@ impl Sink for Watched<'_> {
     async fn set(&self, name: &str, descriptor: &Descriptor) -> Result<(), ContentError> {
         self.sink.set(name, descriptor).await
     }
+
+    async fn list_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), ContentError> {
+        self.sink.list_referrer(subject, referrer).await
+    }
 }
 
 /// Bytes that are counted as they are read.

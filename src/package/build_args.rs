@@ -2,7 +2,8 @@
 //!
 //! `@lkt:` values are kept as written; identity resolves them.
 
-use super::error::{Diagnostic, PackageError, Position};
+use super::error::PackageError;
+use crate::yaml::{Diagnostic, Position};
 use std::io::ErrorKind;
 use std::path::Path;
 

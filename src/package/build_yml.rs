@@ -1,7 +1,6 @@
 //! The fields of build.yml as they stand there, each with its place; types are checked, meanings are not yet.
 
-use super::error::Diagnostic;
-use super::yaml::{Document, Node};
+use crate::yaml::{Diagnostic, Document, Node};
 
 /// Every field that build.yml may have, in the order of the documentation.
 pub(crate) const FIELDS: [&str; 12] = [

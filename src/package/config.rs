@@ -1,14 +1,10 @@
 //! `config` of build.yml → the text of the label `org.mobyproject.config`, byte for byte as linuxkit writes it.
 //!
-//! linuxkit reads the field into Go structs and writes them with encoding/json. Here a table of fields ([`schema`]) plays
+//! linuxkit reads the field into Go structs and writes them with encoding/json. Here a table of fields ([`crate::yaml::fields`]) plays
 //! the structs: which YAML key becomes which JSON key, in which order, and what is left out when empty.
 
-mod schema;
-
-use super::error::Diagnostic;
-use super::reader;
-use super::yaml::{Document, Node, Value};
-use schema::{Field, IMAGE_CONFIG, Kind};
+use crate::yaml::fields::{Field, IMAGE_CONFIG, Kind};
+use crate::yaml::{Diagnostic, Document, Node, Value, reader};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

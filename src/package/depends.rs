@@ -1,10 +1,10 @@
 //! `depends.docker-images`: which images are saved into the package before it is built, and where.
 
 use super::build_yml::{self, Located};
-use super::error::{Diagnostic, PackageError, Position};
-use super::yaml::Document;
+use super::error::PackageError;
 use super::{DockerImages, DockerImagesTarget, paths};
 use crate::oci::Reference;
+use crate::yaml::{Diagnostic, Document, Position};
 use std::path::{Path, PathBuf};
 
 const FIELD: &str = "depends.docker-images";

@@ -1,10 +1,10 @@
 //! A package directory → [`Package`]: reads build.yml, applies the flags, checks what the fields mean.
 
 use super::build_yml::{self, BuildYml, Located};
-use super::error::{Diagnostic, PackageError};
-use super::yaml::Document;
+use super::error::PackageError;
 use super::{ExtraSource, Overrides, Package, build_args, config, depends, paths};
 use crate::oci::{KNOWN_ARCHITECTURES, Reference};
+use crate::yaml::{Diagnostic, Document};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 

@@ -10,11 +10,10 @@ pub mod dockerfile;
 mod error;
 mod load;
 mod paths;
-mod reader;
-mod yaml;
 
+pub use crate::yaml::{Diagnostic, Position};
 pub use build_args::parse_build_arg_file;
-pub use error::{Diagnostic, PackageError, Position};
+pub use error::PackageError;
 pub use load::load;
 
 use std::path::PathBuf;

@@ -29,6 +29,7 @@ pub use error::RegistryError;
 pub use mirrors::{ALL_REGISTRIES, MirrorError, Mirrors};
 pub use probe::Greeting;
 pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};
+pub use referrers::push_referrer;
 pub use repository::Repository;
 pub use tags::Extension;
 

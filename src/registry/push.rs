@@ -2,7 +2,6 @@
 
 use super::error::RegistryError;
 use super::manifest::index_of;
-use super::referrers::referrer_of;
 use super::tags::{Extension, merged};
 use super::upload::{Arrival, Presence, Upload};
 use super::{Repository, body};
@@ -240,7 +239,10 @@ impl Push<'_> {
     /// What the registry does not have, but for the root.
     async fn missing(&self) -> Result<Missing, RegistryError> {
         let mut missing = Missing::default();
-        if self.repository.has_manifest(&self.root.digest).await? {
+        // A referrer is written again, for only the answer says whether it is listed with its subject: whoever sent it before
+        // may have ended between the two.
+        let is_referrer = !self.is_tagged && self.document.as_referrer(&self.root).is_some();
+        if !is_referrer && self.repository.has_manifest(&self.root.digest).await? {
             self.repository.met(&self.document);
             return Ok(missing);
         }
@@ -370,7 +372,7 @@ impl Push<'_> {
     /// Notes what is about something else, to be listed with it when all has been written.
     fn list_with_subject(&self, descriptor: &Descriptor, document: &Document) {
         let mut referrers = self.referrers.lock().unwrap_or_else(PoisonError::into_inner);
-        referrers.extend(referrer_of(descriptor, document));
+        referrers.extend(document.as_referrer(descriptor));
     }
 
     async fn blob(&self, blob: &Descriptor, presence: Presence) -> Result<Arrival, RegistryError> {

@@ -3,8 +3,9 @@
 
 use super::Repository;
 use super::error::RegistryError;
+use super::push::{PushOptions, Pushed, push};
 use super::tags::written;
-use crate::content::Document;
+use crate::content::Source;
 use crate::oci::{Descriptor, Digest, Index, media_type};
 
 impl Repository {
@@ -33,7 +34,7 @@ impl Repository {
         Ok(listed.map(|(_, index)| index.manifests).unwrap_or_default())
     }
 
-    /// Lists a manifest with its subject where the registry does not do it itself.
+    /// Lists a manifest with its subject where the registry does not do it itself ([`super::push`] knows when).
     pub(super) async fn add_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), RegistryError> {
         let first = written(&Index::of(vec![referrer.clone()]));
         let change = |_: &Descriptor, existing: &Index| {
@@ -51,27 +52,23 @@ impl Repository {
     }
 }
 
+/// Brings what is about the manifest `subject` to where that is: `referrer` as `source` lists it, with all that it needs. Where
+/// the registry lists it already, nothing is sent.
+pub async fn push_referrer(
+    source: &dyn Source,
+    repository: &Repository,
+    subject: &Digest,
+    referrer: &Descriptor,
+    options: &PushOptions,
+) -> Result<Pushed, RegistryError> {
+    let listed = repository.for_writing().referrers(subject).await?;
+    match listed.iter().any(|known| known.digest == referrer.digest) {
+        true => Ok(Pushed::default()),
+        false => push(source, repository, referrer, &[], options).await,
+    }
+}
+
 /// `sha256-<hex>`.
 fn fallback_tag(subject: &Digest) -> String {
     subject.as_str().replace(':', "-")
-}
-
-/// A document's subject and how it is listed there; None when it is about nothing.
-pub(super) fn referrer_of(descriptor: &Descriptor, document: &Document) -> Option<(Digest, Descriptor)> {
-    let (subject, artifact_type, annotations) = match document {
-        Document::Index(index) => (&index.subject, &index.artifact_type, &index.annotations),
-        Document::Manifest(manifest) => {
-            let stated = &manifest.artifact_type;
-            let artifact_type = if stated.is_empty() {
-                &manifest.config.media_type
-            } else {
-                stated
-            };
-            (&manifest.subject, artifact_type, &manifest.annotations)
-        }
-    };
-    let mut entry = Descriptor::new(document.media_type(), descriptor.digest.clone(), descriptor.size);
-    entry.artifact_type = artifact_type.clone();
-    entry.annotations = annotations.clone();
-    Some((subject.as_ref()?.digest.clone(), entry))
 }

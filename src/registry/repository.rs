@@ -220,6 +220,11 @@ impl Source for Repository {
             .map_err(fail)?
             .ok_or_else(missing)
     }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        let listed = self.referrers(subject).await;
+        listed.map_err(|error| error.into_content(format!("ask {} for what is about {subject}", self.host)))
+    }
 }
 
 /// The media type of a manifest: as the registry states it, or where it states nothing of use, by what it holds.

@@ -55,6 +55,17 @@ impl Sink for Repository {
         let put = self.put_manifest(tag, &descriptor, &bytes.into()).await;
         put.map(drop).map_err(fail)
     }
+
+    /// Asks first: where the registry keeps the list itself, it has the referrer already.
+    async fn list_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), ContentError> {
+        let fail = |error: RegistryError| error.into_content(format!("list {} with {subject}", referrer.digest));
+        let own = self.for_writing();
+        let listed = own.referrers(subject).await.map_err(fail)?;
+        if listed.iter().any(|known| known.digest == referrer.digest) {
+            return Ok(());
+        }
+        own.add_referrer(subject, referrer).await.map_err(fail)
+    }
 }
 
 /// A document's bytes, checked.
@@ -93,6 +104,10 @@ impl Source for Once {
 
     async fn size(&self, _: &Digest) -> Result<Option<u64>, ContentError> {
         Ok(None)
+    }
+
+    async fn referrers(&self, _: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        Ok(Vec::new())
     }
 
     async fn read(&self, digest: &Digest, _: u64) -> Result<BlobReader, ContentError> {

@@ -186,6 +186,11 @@ impl Source for Store {
             Err(e) => Err(StoreError::io("read", &path, e).into_content("read from the store")),
         }
     }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        let found = self.referrers_of(subject).await;
+        found.map_err(|e| e.into_content("look for what is about an image in the store"))
+    }
 }
 
 #[async_trait]
@@ -241,6 +246,11 @@ impl Sink for Store {
         })
         .await
         .map_err(|e| e.into_content("write the store's index"))
+    }
+
+    async fn list_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), ContentError> {
+        let added = self.add_referrer(subject, referrer).await;
+        added.map_err(|e| e.into_content("list what is about an image in the store"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an entry of `index.json` needs: the blobs below it, as far as they can be known.
 
+use super::referrers::Referring;
 use super::{Inner, StoreError};
 use crate::content::Document;
 use crate::oci::{Descriptor, Digest, Index};
@@ -22,20 +23,44 @@ impl Inner {
     /// Everything below `roots` that belongs here (see [`Self::fetched`]). What is missing or damaged is noted, not an error;
     /// a disk that cannot be read is.
     pub(super) fn reach<'a>(&self, roots: impl IntoIterator<Item = &'a Descriptor>) -> Result<Reach, StoreError> {
-        self.walk(roots, |index| self.fetched(index))
+        let mut reach = Reach::default();
+        self.walk(&mut reach, roots, |index| self.fetched(index))?;
+        Ok(reach)
+    }
+
+    /// [`Self::reach`], with those of `referrers` that are about something in it, and about them in turn.
+    pub(super) fn reach_with<'a>(
+        &self,
+        roots: impl IntoIterator<Item = &'a Descriptor>,
+        referrers: &[Referring],
+    ) -> Result<Reach, StoreError> {
+        let mut reach = self.reach(roots)?;
+        loop {
+            let is_next = |one: &&Referring| {
+                reach.blobs.contains_key(&one.subject) && !reach.blobs.contains_key(&one.entry.digest)
+            };
+            let next: Vec<&Referring> = referrers.iter().filter(is_next).collect();
+            if next.is_empty() {
+                return Ok(reach);
+            }
+            let entries = next.into_iter().map(|one| &one.entry);
+            self.walk(&mut reach, entries, |index| self.fetched(index))?;
+        }
     }
 
     /// Everything below `root`, every child of every index included.
     pub(super) fn reach_all(&self, root: &Descriptor) -> Result<Reach, StoreError> {
-        self.walk([root], |index| index.manifests.clone())
+        let mut reach = Reach::default();
+        self.walk(&mut reach, [root], |index| index.manifests.clone())?;
+        Ok(reach)
     }
 
     fn walk<'a>(
         &self,
+        reach: &mut Reach,
         roots: impl IntoIterator<Item = &'a Descriptor>,
         children: impl Fn(&Index) -> Vec<Descriptor>,
-    ) -> Result<Reach, StoreError> {
-        let mut reach = Reach::default();
+    ) -> Result<(), StoreError> {
         let mut pending: Vec<Descriptor> = roots.into_iter().cloned().collect();
         while let Some(descriptor) = pending.pop() {
             let digest = descriptor.digest;
@@ -57,7 +82,7 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        Ok(reach)
+        Ok(())
     }
 
     /// The children of an index that belong here. Of an image that was pulled for some platforms only, linuxkit and we keep

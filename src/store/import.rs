@@ -5,11 +5,11 @@
 //! taken back as far as nobody else can have begun to use it.
 
 use super::blobs::{CHUNK_BYTES, Stoppable};
-use super::export::decompress;
 use super::layout::{LAYOUT_BYTES_MAX, LAYOUT_VERSION, layout_version, parse_index};
 use super::{Inner, Store, StoreError, names};
 use crate::content::DOCUMENT_BYTES_MAX;
 use crate::event::CancellationToken;
+use crate::layers::decompress;
 use crate::oci::{Descriptor, Digest, Hasher, Index, Reference, annotation, expand};
 use serde::Serialize;
 use std::collections::BTreeSet;

@@ -60,8 +60,9 @@ impl Inner {
     fn list(&self) -> Result<Vec<StoredImage>, StoreError> {
         let view = self.view()?;
         let mut images = Vec::new();
-        for entry in &view.index.manifests {
-            let reach = self.reach([entry])?;
+        let (own, referrers) = self.apart(&view.index)?;
+        for entry in &own {
+            let reach = self.reach_with([entry], &referrers)?;
             images.push(StoredImage {
                 name: entry.ref_name().unwrap_or_default().to_owned(),
                 digest: entry.digest.clone(),
@@ -78,8 +79,9 @@ impl Inner {
     fn disk_usage(&self) -> Result<DiskUsage, StoreError> {
         let mut needed_by = BTreeMap::<Digest, usize>::new();
         let mut reached = Vec::new();
-        for entry in &self.read_index()?.manifests {
-            let blobs: BTreeSet<Digest> = self.reach([entry])?.blobs.into_keys().collect();
+        let (own, referrers) = self.apart(&self.read_index()?)?;
+        for entry in &own {
+            let blobs: BTreeSet<Digest> = self.reach_with([entry], &referrers)?.blobs.into_keys().collect();
             for digest in &blobs {
                 *needed_by.entry(digest.clone()).or_default() += 1;
             }

@@ -16,6 +16,7 @@ mod look;
 mod lookup;
 mod names;
 mod platforms;
+mod referrers;
 mod remove;
 mod verify;
 

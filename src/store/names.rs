@@ -11,9 +11,27 @@ pub(super) fn set_name(index: &mut Index, name: &str, descriptor: &Descriptor) {
         .insert(annotation::REF_NAME.to_owned(), name.to_owned());
     index.manifests.retain(|known| known.ref_name() != Some(name));
     index.manifests.push(entry);
-    index
-        .manifests
-        .sort_by(|a, b| (a.ref_name().is_none(), a.ref_name()).cmp(&(b.ref_name().is_none(), b.ref_name())));
+    sort(index);
+}
+
+/// Lists what has no name because it is about something else. Only what finds it again is kept: its annotations are
+/// whoever made it's, and one of them could be a name.
+pub(super) fn add_referrer(index: &mut Index, referrer: &Descriptor) {
+    let mut entry = Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size);
+    entry.artifact_type.clone_from(&referrer.artifact_type);
+    let is_same = |known: &Descriptor| known.ref_name().is_none() && known.digest == entry.digest;
+    index.manifests.retain(|known| !is_same(known));
+    index.manifests.push(entry);
+    sort(index);
+}
+
+/// By name; then what has none, by digest.
+fn sort(index: &mut Index) {
+    let key = |entry: &Descriptor| {
+        let name = entry.ref_name();
+        (name.is_none(), name.map(str::to_owned), entry.digest.clone())
+    };
+    index.manifests.sort_by_cached_key(key);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::{Inner, Store, StoreError};
 use crate::fsx;
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, Index};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -61,9 +61,10 @@ impl Inner {
             if let Some(name) = names.iter().find(|name| !found.contains(name.as_str())) {
                 return Err(StoreError::NotFound { name: name.clone() });
             }
-            // Before anything is changed: what a damaged manifest needs is not known.
-            self.needed(&left)?;
             index.manifests.clone_from(&left);
+            // Before anything is changed: what a damaged manifest needs is not known.
+            self.needed(index)?;
+            self.without_orphans(index)?;
             self.sharing(&gone, &left)
         })?;
         let mut removal = self.collect_locked()?;
@@ -90,7 +91,7 @@ impl Inner {
     /// Removes what nobody needs. linuxkit is kept out by its own lock while it lasts.
     fn collect_locked(&self) -> Result<Removal, StoreError> {
         let lock = self.lock_index()?;
-        let needed = self.needed(&self.read_index_locked(&lock)?.manifests)?;
+        let needed = self.needed(&self.read_index_locked(&lock)?)?;
         let mut removal = Removal::default();
         for (digest, size) in self.blobs()? {
             if !needed.contains(&digest) {
@@ -110,7 +111,7 @@ impl Inner {
     pub(super) fn remove_unneeded(&self, blobs: &BTreeSet<Digest>) -> Result<(), StoreError> {
         self.exclusively(std::time::Duration::ZERO, || {
             let lock = self.lock_index()?;
-            let needed = self.needed(&self.read_index_locked(&lock)?.manifests)?;
+            let needed = self.needed(&self.read_index_locked(&lock)?)?;
             blobs
                 .difference(&needed)
                 .try_for_each(|digest| self.remove_blob(digest))
@@ -125,9 +126,10 @@ impl Inner {
         }
     }
 
-    /// Everything that these entries need. Where a manifest is damaged that is not known, and nothing may be removed.
-    fn needed(&self, entries: &[Descriptor]) -> Result<BTreeSet<Digest>, StoreError> {
-        let reach = self.reach(entries)?;
+    /// Everything that the entries of an index need. Where a manifest is damaged that is not known, and nothing may be removed.
+    fn needed(&self, index: &Index) -> Result<BTreeSet<Digest>, StoreError> {
+        let (own, referrers) = self.apart(index)?;
+        let reach = self.reach_with(&own, &referrers)?;
         if let Some((digest, reason)) = reach.unreadable.first_key_value() {
             return Err(StoreError::Damaged {
                 path: self.blob_path(digest),

@@ -5,7 +5,7 @@ use super::fixture::{blob, build, exported, put, store};
 use super::*;
 use crate::content::{self, ContentError, Sink, Source};
 use crate::event::CancellationToken;
-use crate::oci::{Descriptor, Digest, Platform, media_type};
+use crate::oci::{Descriptor, Digest, Platform, annotation, media_type};
 use std::fs;
 use tokio::io::AsyncReadExt;
 
@@ -365,4 +365,105 @@ async fn whole_images_are_copied_between_stores() {
         .unwrap();
     assert_eq!(copied.skipped, 0);
     assert!(content::validate(&to, &root).await.is_empty());
+}
+
+/// A referrer of `subject` that holds `text`, put beside it.
+async fn attach(store: &Store, subject: &Descriptor, text: &'static str) -> content::Referrer {
+    let layer = Descriptor::of("text/plain", text.as_bytes());
+    // A name among its annotations must not become one of the store's.
+    let annotations = [(annotation::REF_NAME.to_owned(), NAME.to_owned())].into();
+    let referrer = content::Referrer::new(subject, "application/x", vec![layer], annotations).holding(text);
+    content::attach(store, store, &referrer).await.unwrap();
+    referrer
+}
+
+#[tokio::test]
+async fn referrers_live_as_long_as_what_they_are_about() {
+    let (directory, store) = store();
+    let root = build(&store, NAME, &["amd64", "arm64"], "one").await;
+    let image = store.find_manifest(NAME, &Platform::linux("amd64")).unwrap().unwrap();
+    let before = store.list().await.unwrap();
+    let sbom = attach(&store, &image, "an SBoM").await;
+    let signature = attach(&store, &sbom.descriptor, "its signature").await;
+    let of_index = attach(&store, &root, "about both").await;
+    let file = fs::read(directory.path().join("index.json")).unwrap();
+    attach(&store, &image, "an SBoM").await;
+    assert_eq!(
+        fs::read(directory.path().join("index.json")).unwrap(),
+        file,
+        "twice is once"
+    );
+
+    assert_eq!(
+        store.referrers(&image.digest).await.unwrap(),
+        std::slice::from_ref(&sbom.descriptor)
+    );
+    assert_eq!(
+        store.referrers(&root.digest).await.unwrap(),
+        std::slice::from_ref(&of_index.descriptor)
+    );
+    assert_eq!(store.resolve_name(NAME).unwrap().unwrap().digest, root.digest);
+    let after = store.list().await.unwrap();
+    assert_eq!(after.len(), before.len(), "they are no images");
+    assert!(after[0].size > before[0].size);
+    assert!(verify(&store).await.is_clean());
+
+    // Kept while it is needed, whatever else is collected.
+    build(&store, "docker.io/org/y:1", &["amd64"], "other").await;
+    let others = ["docker.io/org/y:1", "docker.io/org/y:1-amd64"].map(str::to_owned);
+    store.remove(&others).await.unwrap();
+    assert_eq!(
+        store.referrers(&sbom.descriptor.digest).await.unwrap(),
+        [signature.descriptor]
+    );
+    assert_eq!(verify(&store).await.unreferenced, 0);
+
+    // The index changes, and so nothing is about it any more; the image of amd64 is what it was.
+    build(&store, NAME, &["arm64"], "two").await;
+    store.collect().await.unwrap();
+    assert!(store.referrers(&root.digest).await.unwrap().is_empty());
+    assert_eq!(
+        store.referrers(&image.digest).await.unwrap(),
+        std::slice::from_ref(&sbom.descriptor)
+    );
+
+    store
+        .drop_referrers(std::slice::from_ref(&sbom.descriptor.digest))
+        .await
+        .unwrap();
+    store.collect().await.unwrap();
+    assert!(store.referrers(&image.digest).await.unwrap().is_empty());
+    assert_eq!(
+        store.view().unwrap().index.manifests.len(),
+        3,
+        "the signature went with it"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_referrer_hinders_nothing_and_is_told() {
+    let (directory, store) = store();
+    build(&store, NAME, &["amd64"], "one").await;
+    let image = store.find_manifest(NAME, &Platform::linux("amd64")).unwrap().unwrap();
+    let sbom = attach(&store, &image, "an SBoM").await;
+    fs::write(blob(directory.path(), &sbom.descriptor.digest), "{}").unwrap();
+    assert!(!verify(&store).await.is_clean());
+    assert!(store.referrers(&image.digest).await.unwrap().is_empty());
+    store.collect().await.unwrap();
+    assert!(verify(&store).await.is_clean());
+
+    let stranger = content::Referrer::new(
+        &Descriptor::of("m", b"other"),
+        "application/x",
+        Vec::new(),
+        Default::default(),
+    );
+    content::copy(&stranger.over(&store), &store, &stranger.descriptor)
+        .await
+        .unwrap();
+    let error = store
+        .add_referrer(&image.digest, &stranger.descriptor)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("and is about"), "{error}");
 }

@@ -1,10 +1,11 @@
 //! Reading everything again and naming what is wrong, without changing anything.
 
 use super::blobs::CHUNK_BYTES;
+use super::referrers::Referring;
 use super::{Inner, Store, StoreError};
 use crate::event::CancellationToken;
 use crate::fsx;
-use crate::oci::{Descriptor, Digest, Hasher};
+use crate::oci::{Descriptor, Digest, Hasher, Index};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -106,17 +107,18 @@ struct Need {
 impl Inner {
     fn verify(&self, cancel: &CancellationToken) -> Result<Verification, StoreError> {
         let mut found = Verification::default();
-        let entries = match self.read_index() {
-            Ok(index) => index.manifests,
+        let index = match self.read_index() {
+            Ok(index) => index,
             Err(StoreError::Damaged { path, reason }) => {
                 let kind = ProblemKind::Unreadable(reason);
                 found.problems.push(problem(path, kind, None));
-                Vec::new()
+                Index::of(Vec::new())
             }
             Err(error) => return Err(error),
         };
-        found.images = entries.len();
-        let needs = self.needs(&entries)?;
+        let (own, referrers) = self.apart(&index)?;
+        found.images = own.len();
+        let needs = self.needs(&index, &referrers)?;
         let blobs = self.blobs()?;
         let mut wrong = self.wrong_digests(&blobs, cancel)?;
         for (digest, need) in &needs {
@@ -155,11 +157,14 @@ impl Inner {
         Ok(found)
     }
 
-    fn needs(&self, entries: &[Descriptor]) -> Result<BTreeMap<Digest, Need>, StoreError> {
+    /// What the entries need, those included that cannot be read; what is about an image, that image needs.
+    fn needs(&self, index: &Index, referrers: &[Referring]) -> Result<BTreeMap<Digest, Need>, StoreError> {
         let mut needs = BTreeMap::<Digest, Need>::new();
-        for entry in entries {
+        let is_referrer = |entry: &Descriptor| referrers.iter().any(|one| one.entry.digest == entry.digest);
+        let is_own = |entry: &&Descriptor| entry.ref_name().is_some() || !is_referrer(entry);
+        for entry in index.manifests.iter().filter(is_own) {
             let name = entry.ref_name().map_or_else(|| entry.digest.to_string(), str::to_owned);
-            let reach = self.reach([entry])?;
+            let reach = self.reach_with([entry], referrers)?;
             for (digest, size) in reach.blobs {
                 let need = needs.entry(digest).or_default();
                 need.sizes.insert(size);

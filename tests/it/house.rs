@@ -8,24 +8,30 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE_LINES: usize = 700;
 
 /// Room → rooms that it may import, besides itself.
-const TABLE: [(&str, &[&str]); 13] = [
+const TABLE: [(&str, &[&str]); 16] = [
     ("oci", &[]),
     ("fsx", &[]),
     ("content", &["oci"]),
     ("event", &["oci"]),
-    ("package", &["oci", "fsx"]),
+    ("yaml", &[]),
+    ("layers", &["oci"]),
+    ("package", &["oci", "fsx", "yaml"]),
     ("identity", &["oci", "fsx", "package"]),
     ("plan", &["oci", "package", "identity"]),
     ("builder", &["oci", "event"]),
     ("build", &["oci", "content", "event", "builder"]),
-    ("store", &["oci", "content", "event", "fsx"]),
+    ("store", &["oci", "content", "event", "fsx", "layers"]),
     ("registry", &["oci", "content", "event"]),
     ("attest", &["oci", "content"]),
     (
+        "assemble",
+        &["oci", "content", "event", "fsx", "yaml", "layers", "attest"],
+    ),
+    (
         "orchestrator",
         &[
-            "oci", "fsx", "content", "event", "package", "identity", "plan", "builder", "build", "store", "registry",
-            "attest",
+            "oci", "fsx", "content", "event", "yaml", "layers", "package", "identity", "plan", "builder", "build",
+            "store", "registry", "attest", "assemble",
         ],
     ),
 ];

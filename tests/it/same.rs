@@ -42,7 +42,10 @@ fn second(first: &Workshop) -> Workshop {
     fs::remove_dir_all(second.repository()).unwrap();
     let (from, to) = (first.repository(), second.repository());
     let script = "umask 077 && exec git clone -q \"$1\" \"$2\"";
-    let cloned = Command::new("sh").args(["-c", script, "sh"]).args([&from, &to]).status();
+    let cloned = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args([&from, &to])
+        .status();
     assert!(cloned.unwrap().success());
     // Some files are old, and two are one.
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
@@ -71,7 +74,9 @@ fn two_machines_with_empty_states_build_the_same_index() {
     let second = second(&first);
     let mirror = format!("http://{registry}");
     let arguments = ["build", "--mirror", &mirror, "--sbom-scanner", &scanner, "p"];
-    let Some(one) = build_fresh(&first, &arguments) else { return };
+    let Some(one) = build_fresh(&first, &arguments) else {
+        return;
+    };
     let line = one.done();
     // Committed beside the package, which changes nothing in it.
     second.write("beside", "x");
@@ -95,12 +100,20 @@ fn two_machines_with_empty_states_build_the_same_index() {
     let created = &inspected["images"][0]["created"];
     assert_eq!(&sbom["creationInfo"]["created"], created);
     let head = git(&first.repository(), &["log", "-1", "--format=%H"]);
-    assert_eq!(inspected["images"][0]["labels"]["org.opencontainers.image.revision"], head.as_str());
+    assert_eq!(
+        inspected["images"][0]["labels"]["org.opencontainers.image.revision"],
+        head.as_str()
+    );
     first.verify();
 }
 
 fn git(directory: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git").arg("-C").arg(directory).args(arguments).output().unwrap();
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(directory)
+        .args(arguments)
+        .output()
+        .unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -108,9 +121,14 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
 fn built_again_by_ourselves_it_is_the_same_and_leaves_nothing() {
     let Some(workshop) = first() else { return };
     let arguments = ["build", "--sbom-scanner=false", "--verify", "p"];
-    let Some(run) = build_fresh(&workshop, &arguments) else { return };
+    let Some(run) = build_fresh(&workshop, &arguments) else {
+        return;
+    };
     let text = run.done();
-    assert!(text.contains("  linux/amd64    same ") && text.contains("  linux/arm64    same "), "{text}");
+    assert!(
+        text.contains("  linux/amd64    same ") && text.contains("  linux/arm64    same "),
+        "{text}"
+    );
     let left: Vec<String> = fs::read_dir(workshop.cache())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -122,7 +140,9 @@ fn built_again_by_ourselves_it_is_the_same_and_leaves_nothing() {
 
 #[test]
 fn a_difference_is_told_with_its_layer_file_and_field() {
-    let Some(workshop) = Workshop::with_buildkit() else { return };
+    let Some(workshop) = Workshop::with_buildkit() else {
+        return;
+    };
     let steps = "FROM busybox:1.37\nRUN cat /proc/sys/kernel/random/uuid >/id && echo same >/same\n";
     workshop.package("p", "org: test\nimage: p\narches: [amd64]\n", steps);
     let run = workshop.build(&["--verify", "p"]);
@@ -135,7 +155,10 @@ fn a_difference_is_told_with_its_layer_file_and_field() {
     let found: serde_json::Value = serde_json::from_str(&json).unwrap();
     let differences = found[0]["platforms"][0]["differences"].as_array().unwrap();
     assert_eq!(differences.len(), 1, "{json}");
-    assert_eq!((&differences[0]["path"], &differences[0]["field"]), (&"id".into(), &"content".into()));
+    assert_eq!(
+        (&differences[0]["path"], &differences[0]["field"]),
+        (&"id".into(), &"content".into())
+    );
     let push = workshop.run(&["push", "--verify", "p"]);
     push.failed(2, &["--verify does not go with --push"]);
 }
@@ -147,7 +170,11 @@ fn a_published_image_comes_from_its_source_and_from_no_other() {
     };
     let build_yml = format!("org: {registry}/{}\nimage: p\narches: [amd64]\n", unique());
     workshop.write("p/content", "one");
-    workshop.package("p", &build_yml, "FROM busybox:1.37\nCOPY content /\nRUN echo x >/made\n");
+    workshop.package(
+        "p",
+        &build_yml,
+        "FROM busybox:1.37\nCOPY content /\nRUN echo x >/made\n",
+    );
     let epoch = ["--source-date-epoch", "1700000000"];
     let push = [&["push", "--sbom-scanner=false"], epoch.as_slice(), &["p"]].concat();
     let line = workshop.run(&push).done();
@@ -155,14 +182,21 @@ fn a_published_image_comes_from_its_source_and_from_no_other() {
     let before = workshop.names();
     let text = workshop.run(&["verify", &tag, "p"]).done();
     assert!(text.contains("  linux/amd64    same "), "{text}");
-    let cached = workshop.run(&["verify", "--from", "cache", "--format", "json", &tag, "p"]).done();
+    let cached = workshop
+        .run(&["verify", "--from", "cache", "--format", "json", &tag, "p"])
+        .done();
     let cached: serde_json::Value = serde_json::from_str(&cached).unwrap();
     assert_eq!(cached[0]["platforms"][0]["differences"], serde_json::json!([]));
     workshop.write("p/content", "two");
     workshop.commit();
     let run = workshop.run(&["verify", &tag, "p"]).failed(1, &["it is not the same"]);
     assert!(run.stdout.contains("/content: content sha256:"), "{}", run.stdout);
-    assert!(run.stdout.contains("config config.Labels.org.opencontainers.image.revision"), "{}", run.stdout);
+    assert!(
+        run.stdout
+            .contains("config config.Labels.org.opencontainers.image.revision"),
+        "{}",
+        run.stdout
+    );
     let absent = format!("{}-absent", tag);
     workshop.run(&["verify", &absent, "p"]).failed(3, &["no such image"]);
     assert_eq!(workshop.names(), before);
@@ -171,24 +205,41 @@ fn a_published_image_comes_from_its_source_and_from_no_other() {
 
 #[test]
 fn the_time_is_the_users_when_he_gives_one() {
-    let Some(workshop) = Workshop::with_buildkit() else { return };
-    workshop.package("p", "org: test\nimage: p\narches: [amd64]\n", "FROM busybox:1.37\nRUN echo x >/made\n");
+    let Some(workshop) = Workshop::with_buildkit() else {
+        return;
+    };
+    workshop.package(
+        "p",
+        "org: test\nimage: p\narches: [amd64]\n",
+        "FROM busybox:1.37\nRUN echo x >/made\n",
+    );
     let created = |variable: (&str, &str), arguments: &[&str]| {
         let arguments = [&["build", "--sbom-scanner=false", "--force"], arguments, &["p"]].concat();
         let line = workshop.run_with(variable.0, variable.1, &arguments).done();
-        let text = workshop.run(&["inspect", "--format", "json", line.split('@').next().unwrap()]).done();
+        let text = workshop
+            .run(&["inspect", "--format", "json", line.split('@').next().unwrap()])
+            .done();
         let found: serde_json::Value = serde_json::from_str(&text).unwrap();
         found["images"][0]["created"].as_str().unwrap().to_owned()
     };
     let none = ("X", "");
     let variable = ("SOURCE_DATE_EPOCH", "1600000000");
     assert_eq!(created(variable, &[]), "2020-09-13T12:26:40Z");
-    assert_eq!(created(variable, &["--source-date-epoch", "1700000000"]), "2023-11-14T22:13:20Z");
-    assert!(created(variable, &["--source-date-epoch=false"]).contains('.'), "a time with fractions");
+    assert_eq!(
+        created(variable, &["--source-date-epoch", "1700000000"]),
+        "2023-11-14T22:13:20Z"
+    );
+    assert!(
+        created(variable, &["--source-date-epoch=false"]).contains('.'),
+        "a time with fractions"
+    );
     workshop.write("args", "SOURCE_DATE_EPOCH=1500000000\n");
     let given = ["--build-arg-file", "args"];
     assert_eq!(created(variable, &given), "2017-07-14T02:40:00Z");
-    let commit = git(&workshop.repository(), &["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M"]);
+    let commit = git(
+        &workshop.repository(),
+        &["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M"],
+    );
     assert!(!created(none, &[]).is_empty() && !commit.is_empty());
     let wrong = workshop.run_with("SOURCE_DATE_EPOCH", "yesterday", &["build", "p"]);
     wrong.failed(2, &["SOURCE_DATE_EPOCH is \"yesterday\"", "git log -1"]);
@@ -196,22 +247,40 @@ fn the_time_is_the_users_when_he_gives_one() {
 
 #[test]
 fn what_was_started_to_verify_is_gone_after_a_signal() {
-    let Some(buildkitd) = server("LKPKG_BUILDKITD") else { return };
-    let Some(workshop) = Workshop::with_buildkit() else { return };
+    let Some(buildkitd) = server("LKPKG_BUILDKITD") else {
+        return;
+    };
+    let Some(workshop) = Workshop::with_buildkit() else {
+        return;
+    };
     // It takes its time only where it has the secret, which it has the second time.
-    let steps = "FROM busybox:1.37\nRUN --mount=type=secret,id=wait [ ! -e /run/secrets/wait ] || (echo begun; sleep 600)\n";
+    let steps =
+        "FROM busybox:1.37\nRUN --mount=type=secret,id=wait [ ! -e /run/secrets/wait ] || (echo begun; sleep 600)\n";
     workshop.package("p", "org: test\nimage: p\narches: [amd64]\n", steps);
     workshop.build(&["p"]).done();
-    let verify = ["build", "--sbom-scanner=false", "--verify", "--secret", "id=wait,env=WAIT"];
+    let verify = [
+        "build",
+        "--sbom-scanner=false",
+        "--verify",
+        "--secret",
+        "id=wait,env=WAIT",
+    ];
     let mut command = workshop.command(&[&verify[..], &["--progress=plain", "p"]].concat());
-    command.env_remove("BUILDKIT_HOST").env("LKPKG_BUILDKITD", &buildkitd).env("WAIT", "1");
+    command
+        .env_remove("BUILDKIT_HOST")
+        .env("LKPKG_BUILDKITD", &buildkitd)
+        .env("WAIT", "1");
     let running = Running::start(&mut command);
     running.until_said(" begun\n");
     running.signal(Signal::INT);
     let (run, _) = running.end();
     run.failed(130, &["error: cancelled"]);
-    let left = fs::read_dir(workshop.cache()).unwrap().map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("verify-")).collect();
+    let left = fs::read_dir(workshop.cache())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left
+        .filter(|name| name.to_string_lossy().starts_with("verify-"))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
     workshop.verify();
 }

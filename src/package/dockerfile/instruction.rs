@@ -175,7 +175,7 @@ pub(super) fn instruction(line: &str, escape: char, number: u32) -> Result<Instr
     let (keyword, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let upper = keyword.to_ascii_uppercase();
     if !KEYWORDS.contains(&upper.as_str()) {
-        let near = crate::package::error::nearest(keyword, KEYWORDS.into_iter());
+        let near = crate::yaml::nearest(keyword, KEYWORDS.into_iter());
         let help = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
         return Err(error(number, format!("unknown instruction {keyword}{help}")));
     }

@@ -9,8 +9,9 @@ mod instruction;
 mod pattern;
 mod stages;
 
-use super::error::{Diagnostic, PackageError, Position};
+use super::error::PackageError;
 use super::{Package, paths};
+use crate::yaml::{Diagnostic, Position};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

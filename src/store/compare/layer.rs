@@ -1,9 +1,9 @@
 //! Two layers, entry by entry: [`compare`].
 
 use super::super::StoreError;
-use super::super::export::decompress;
 use super::Difference;
 use crate::event::CancellationToken;
+use crate::layers::decompress;
 use crate::oci::{Digest, Hasher};
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};

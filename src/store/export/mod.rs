@@ -1,10 +1,7 @@
 //! Writing an image into a tar file: [`ExportFormat`] says which. The same image gives the same bytes every time.
 
 mod filesystem;
-mod flatten;
 mod layout;
-
-pub(super) use filesystem::decompress;
 
 use super::blobs::{CHUNK_BYTES, Stoppable};
 use super::{Inner, Store, StoreError};

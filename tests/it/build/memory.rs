@@ -87,6 +87,10 @@ impl Source for Memory {
         let bytes = blobs.get(digest).ok_or_else(|| ContentError::Missing(digest.clone()))?;
         Ok(Box::pin(std::io::Cursor::new(bytes[offset as usize..].to_vec())))
     }
+
+    async fn referrers(&self, _: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        Ok(Vec::new())
+    }
 }
 
 #[async_trait]
@@ -124,6 +128,10 @@ impl Sink for Memory {
     }
 
     async fn set(&self, _: &str, _: &Descriptor) -> Result<(), ContentError> {
+        Ok(())
+    }
+
+    async fn list_referrer(&self, _: &Digest, _: &Descriptor) -> Result<(), ContentError> {
         Ok(())
     }
 }

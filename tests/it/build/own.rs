@@ -73,6 +73,9 @@ impl Source for Stuck {
     async fn read(&self, digest: &Digest, _: u64) -> Result<BlobReader, ContentError> {
         Err(ContentError::Missing(digest.clone()))
     }
+    async fn referrers(&self, _: &Digest) -> Result<Vec<Descriptor>, ContentError> {
+        Ok(Vec::new())
+    }
 }
 
 #[async_trait]
@@ -86,6 +89,9 @@ impl Sink for Stuck {
         std::future::pending().await
     }
     async fn set(&self, _: &str, _: &Descriptor) -> Result<(), ContentError> {
+        Ok(())
+    }
+    async fn list_referrer(&self, _: &Digest, _: &Descriptor) -> Result<(), ContentError> {
         Ok(())
     }
 }

@@ -2,13 +2,14 @@
 
 use super::daemon::{Bed, Daemon};
 use super::images::{attested, image, put_index};
-use super::push::{client, index_at, push_as, repository};
+use super::push::{attach, client, index_at, push_as, repository};
 use crate::servers::{program, server, skopeo};
-use lkpkg::content::{Source as _, pull, read_document, validate};
+use lkpkg::content::{Referrer, Source as _, pull, read_document, validate};
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation, media_type};
 use lkpkg::registry::Existing;
 use lkpkg::store::Store;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::process::Command;
 
 /// crane's output, or None after a SKIP line.
@@ -271,6 +272,19 @@ async fn referrers_are_listed_by_registries_that_do() {
         digests.sort();
         wanted.sort();
         assert_eq!(digests, wanted, "{host}");
+        let layer = super::images::put(&room.store, "text/plain", b"more").await;
+        let more = Referrer::new(&room.root, "application/x-more", vec![layer], BTreeMap::new());
+        for sent in [1, 0] {
+            let pushed = attach(&room.store, &fresh, &more).await;
+            assert_eq!(pushed.sent, sent, "the layer, once");
+        }
+        assert!(
+            fresh
+                .referrers(&room.root.digest)
+                .await
+                .unwrap()
+                .contains(&more.descriptor)
+        );
     }
 }
 

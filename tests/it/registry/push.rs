@@ -4,13 +4,16 @@ use super::daemon::{Bed, PASSWORD};
 use super::images::{put, put_index};
 use super::{basic, settings};
 use crate::servers::program;
-use lkpkg::content::{Sink as _, Source, copy, pull, read_document, validate};
+use lkpkg::content::{Referrer, Sink as _, Source, copy, pull, read_document, validate};
 use lkpkg::oci::credentials::Credentials;
 use lkpkg::oci::merge::for_platforms;
 use lkpkg::oci::{Descriptor, Digest, Index, Platform, annotation, media_type};
-use lkpkg::registry::{BlobState, Existing, PushOptions, Pushed, Registry, RegistryError, Repository, push};
+use lkpkg::registry::{
+    BlobState, Existing, PushOptions, Pushed, Registry, RegistryError, Repository, push, push_referrer,
+};
 use lkpkg::store::Store;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -44,6 +47,13 @@ pub async fn store_of(bed: &Bed) -> (tempfile::TempDir, Store) {
     .unwrap()
     .unwrap();
     (directory, store)
+}
+
+pub async fn attach(store: &Store, repository: &Repository, referrer: &Referrer) -> Pushed {
+    let source = referrer.over(store);
+    let (subject, descriptor) = (&referrer.subject, &referrer.descriptor);
+    let pushed = push_referrer(&source, repository, subject, descriptor, &PushOptions::default()).await;
+    pushed.unwrap()
 }
 
 pub async fn push_as(
@@ -408,4 +418,13 @@ async fn referrers_are_listed_by_a_tag_where_the_registry_does_not() {
     assert!(found.iter().all(|one| one.annotations["kind"] == one.artifact_type));
     let tag = bed.root.digest.as_str().replace(':', "-");
     assert!(repository.tags().await.unwrap().contains(&tag));
+    // One that is sent and not listed, as by somebody who was killed between the two.
+    let layer = put(&store, "text/plain", b"a third").await;
+    let third = Referrer::new(&bed.root, "application/x-third", vec![layer], BTreeMap::new());
+    copy(&third.over(&store), &repository, &third.descriptor).await.unwrap();
+    assert_eq!(repository.referrers(&bed.root.digest).await.unwrap().len(), 2);
+    for _ in 0..2 {
+        attach(&store, &repository, &third).await;
+        assert_eq!(repository.referrers(&bed.root.digest).await.unwrap().len(), 3);
+    }
 }

@@ -3,7 +3,7 @@
 //! The one file that knows the YAML library (docs/design/yaml.md says why that one). It resolves anchors, merge keys and
 //! block texts, and refuses duplicate keys; what a scalar *means* is for `reader` to say, by the type that is wanted.
 
-use super::error::{Diagnostic, Position};
+use super::diagnostic::{Diagnostic, Position};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Spanned, options::NonFiniteFloatPolicy};
 use std::fmt;

@@ -3,8 +3,8 @@
 //! The type that is wanted decides what a scalar means: `yes` is true where a flag is wanted and `yes` where text is
 //! wanted. Each function takes one [`Node`] and gives the value or an error that points at it.
 
-use super::error::{Diagnostic, nearest};
-use super::yaml::{Document, Node, Value};
+use super::diagnostic::{Diagnostic, nearest};
+use super::node::{Document, Node, Value};
 
 /// One entry of a mapping: key, the key's place, value.
 pub(crate) type Entry<'n> = (&'n str, &'n Node, &'n Node);

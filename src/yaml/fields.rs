@@ -6,21 +6,21 @@
 use Kind::{Embedded, Flag, Id, List, Map, Number, Struct, Text};
 
 /// One field of a struct.
-pub(super) struct Field {
+pub(crate) struct Field {
     /// Key in build.yml.
-    pub(super) yaml: &'static str,
+    pub(crate) yaml: &'static str,
     /// Key in the label.
-    pub(super) json: &'static str,
-    pub(super) kind: Kind,
+    pub(crate) json: &'static str,
+    pub(crate) kind: Kind,
     /// Whether absent and empty differ: an empty value is written then.
-    pub(super) is_pointer: bool,
+    pub(crate) is_pointer: bool,
     /// Whether an empty value is left out (`omitempty`).
-    pub(super) omits_empty: bool,
+    pub(crate) omits_empty: bool,
 }
 
 /// What a field holds.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text,
     Flag,
     /// A whole number from the first to the second.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The JSON of Go's zero value.
-    pub(super) fn zero(self) -> &'static str {
+    pub(crate) fn zero(self) -> &'static str {
         match self {
             Text => "\"\"",
             Flag => "false",
@@ -78,7 +78,7 @@ const U32: Kind = Number(0, u32::MAX as i128);
 const U16: Kind = Number(0, u16::MAX as i128);
 const TEXTS: Kind = List(&Text);
 
-pub(super) const IMAGE_CONFIG: &[Field] = &[
+pub(crate) const IMAGE_CONFIG: &[Field] = &[
     optional("capabilities", "capabilities", TEXTS),
     optional("capabilities.add", "capabilities.add", TEXTS),
     optional("ambient", "ambient", TEXTS),
