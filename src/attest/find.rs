@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// A statement about a subject, as JSON.
-const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub(super) const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// An SBoM by itself, as `oras attach` and others hang it on an image.
 const BARE: [(&str, &str); 2] = [
     ("application/spdx+json", "https://spdx.dev/Document"),

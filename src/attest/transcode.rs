@@ -1,10 +1,20 @@
-//! Copies JSON from a parser to a writer, token by token, with SPDX's identifiers made unique on the way: [`Transcode`].
+//! Copies JSON from a parser to a writer, token by token, with texts changed on the way: [`Transcode`]. What becomes of a
+//! text is said by [`Rules`]; those of [`Prefix`] make SPDX's identifiers unique.
 
-use super::Spool;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write as _;
+use std::io::Write;
+
+/// What becomes of texts.
+pub(super) trait Rules {
+    /// What a value is. The default is that of a whole document.
+    type Kind: Copy + Default;
+    /// What the value of a key is, in an object that is something itself.
+    fn kind(&self, object: Self::Kind, key: &str) -> Self::Kind;
+    /// What stands for a text.
+    fn text<'a>(&self, kind: Self::Kind, text: &'a str) -> Cow<'a, str>;
+}
 
 /// What all identifiers of a document get in front of them, so that those of two documents differ.
 #[derive(Clone, Debug)]
@@ -40,9 +50,26 @@ impl Prefix {
     }
 }
 
+impl Rules for Prefix {
+    type Kind = Kind;
+
+    fn kind(&self, _: Kind, key: &str) -> Kind {
+        Kind::of(key)
+    }
+
+    fn text<'a>(&self, kind: Kind, text: &'a str) -> Cow<'a, str> {
+        match kind {
+            Kind::Plain => Cow::Borrowed(text),
+            Kind::Identifier => self.identifier(text),
+            Kind::Licence => self.licence(text),
+        }
+    }
+}
+
 /// What a string is.
-#[derive(Clone, Copy)]
-enum Kind {
+#[derive(Clone, Copy, Default)]
+pub(super) enum Kind {
+    #[default]
     Plain,
     Identifier,
     Licence,
@@ -64,12 +91,12 @@ impl Kind {
 }
 
 /// Writes something before a value, where there is one.
-pub(super) struct After<'a> {
+pub(super) struct After<'a, W, R: Rules> {
     pub(super) before: &'static str,
-    pub(super) next: Transcode<'a>,
+    pub(super) next: Transcode<'a, W, R>,
 }
 
-impl<'de> DeserializeSeed<'de> for After<'_> {
+impl<'de, W: Write, R: Rules> DeserializeSeed<'de> for After<'_, W, R> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let written = self.next.out.write_all(self.before.as_bytes());
@@ -79,18 +106,18 @@ impl<'de> DeserializeSeed<'de> for After<'_> {
 }
 
 /// Reads one value and writes it.
-pub(super) struct Transcode<'a> {
-    out: &'a mut Spool,
-    prefix: &'a Prefix,
-    kind: Kind,
+pub(super) struct Transcode<'a, W, R: Rules> {
+    out: &'a mut W,
+    rules: &'a R,
+    kind: R::Kind,
 }
 
-impl<'a> Transcode<'a> {
-    pub(super) fn new(out: &'a mut Spool, prefix: &'a Prefix) -> Self {
+impl<'a, W: Write, R: Rules> Transcode<'a, W, R> {
+    pub(super) fn new(out: &'a mut W, rules: &'a R) -> Self {
         Self {
             out,
-            prefix,
-            kind: Kind::Plain,
+            rules,
+            kind: R::Kind::default(),
         }
     }
 
@@ -99,14 +126,14 @@ impl<'a> Transcode<'a> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Transcode<'_> {
+impl<'de, W: Write, R: Rules> DeserializeSeed<'de> for Transcode<'_, W, R> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Transcode<'_> {
+impl<'de, W: Write, R: Rules> Visitor<'de> for Transcode<'_, W, R> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,11 +161,7 @@ impl<'de> Visitor<'de> for Transcode<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let text = match self.kind {
-            Kind::Plain => Cow::Borrowed(text),
-            Kind::Identifier => self.prefix.identifier(text),
-            Kind::Licence => self.prefix.licence(text),
-        };
+        let text = self.rules.text(self.kind, text);
         self.value(text)
     }
 
@@ -147,7 +170,7 @@ impl<'de> Visitor<'de> for Transcode<'_> {
         loop {
             let next = Transcode {
                 out: &mut *self.out,
-                prefix: self.prefix,
+                rules: self.rules,
                 kind: self.kind,
             };
             if seq.next_element_seed(After { before, next })?.is_none() {
@@ -167,8 +190,8 @@ impl<'de> Visitor<'de> for Transcode<'_> {
             self.out.write_all(b":").map_err(A::Error::custom)?;
             map.next_value_seed(Transcode {
                 out: &mut *self.out,
-                prefix: self.prefix,
-                kind: Kind::of(&key),
+                rules: self.rules,
+                kind: self.rules.kind(self.kind, &key),
             })?;
             before = ",";
         }

@@ -78,13 +78,16 @@ pub fn caches(request: &BuildRequest) -> CacheOptions {
 
 /// What the exporter reads.
 pub fn exporter(request: &BuildRequest) -> HashMap<String, String> {
-    [
+    let mut attributes = vec![
         ("name", request.name.as_str()),
         ("tar", "false"),
         ("oci-mediatypes", "true"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
+    ];
+    if request.epoch_s().is_some() {
+        attributes.push(("rewrite-timestamp", "true"));
+    }
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    attributes.into_iter().map(owned).collect()
 }
 
 /// The named contexts by which the frontend finds a cached image: one for each platform that is there, so that another
@@ -192,6 +195,16 @@ mod tests {
             lines(exporter(&request())),
             ["name=docker.io/org/x:1", "oci-mediatypes=true", "tar=false"]
         );
+        let dated = |epoch: &str| BuildRequest {
+            build_args: [("SOURCE_DATE_EPOCH".to_owned(), epoch.to_owned())].into(),
+            ..request()
+        };
+        let rewrites = "rewrite-timestamp=true".to_owned();
+        assert!(lines(exporter(&dated("1700000000"))).contains(&rewrites));
+        // BuildKit takes an empty one for none, and says itself what is wrong with another.
+        for none in ["", "yesterday"] {
+            assert!(!lines(exporter(&dated(none))).contains(&rewrites), "{none}");
+        }
     }
 
     #[test]

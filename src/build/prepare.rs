@@ -14,7 +14,8 @@ const TREES: [&str; 2] = ["context", "dockerfile"];
 pub fn prepare(request: &BuildRequest, content: Arc<dyn Content>) -> Result<Services, BuildError> {
     check(request)?;
     let tree = Tree::new(request.context.clone(), request.extra_sources.clone());
-    let tree = Arc::new(tree.map_err(|error| context_error(&request.context, error.to_string()))?);
+    let tree = tree.map_err(|error| context_error(&request.context, error.to_string()))?;
+    let tree = Arc::new(tree.as_committed(request.epoch_s()));
     let trees = TREES.map(|name| (name.to_owned(), tree.clone()));
     Ok(Services {
         files: FileSyncService::new(trees.into()),

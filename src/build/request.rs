@@ -48,6 +48,16 @@ pub struct BuildRequest {
     pub name: String,
 }
 
+/// The build arg that says which time it is.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+impl BuildRequest {
+    /// The time that everything new in the image has at most, in seconds since 1970, where one is given.
+    pub fn epoch_s(&self) -> Option<i64> {
+        self.build_args.get(SOURCE_DATE_EPOCH)?.parse().ok()
+    }
+}
+
 /// An image that a Dockerfile names and that the content holds.
 #[derive(Clone, Debug)]
 pub struct CachedImage {

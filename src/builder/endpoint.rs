@@ -3,6 +3,9 @@
 use crate::oci::Platform;
 use tonic::transport::Channel;
 
+/// The first BuildKit that knows `rewrite-timestamp` is v0.13; those before pass over it without a word.
+const REWRITING_MINOR: u64 = 13;
+
 /// A BuildKit that answered its first call. Cloning shares the connection.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -29,6 +32,15 @@ impl Endpoint {
     /// Whether it can only emulate `platform`.
     pub fn emulates(&self, platform: &Platform) -> bool {
         emulates(&self.platforms, platform)
+    }
+
+    /// Whether its exporter rewrites times in layers. One that says no version is believed to be new.
+    pub fn rewrites_times(&self) -> bool {
+        let mut numbers = self.version.trim_start_matches('v').split('.').map(str::parse::<u64>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(0)), Some(Ok(minor))) => minor >= REWRITING_MINOR,
+            _ => true,
+        }
     }
 
     /// What people read where it builds `platforms`: its name, and those that it emulates.
@@ -60,6 +72,27 @@ pub fn emulates(all: &[Platform], platform: &Platform) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn old_ones_leave_times_alone() {
+        for (version, expected) in [
+            ("v0.12.5", false),
+            ("0.9", false),
+            ("v0.13.0-rc1", true),
+            ("v0.26.3", true),
+            ("v1.0.0", true),
+            ("28.5.2", true),
+            ("", true),
+        ] {
+            let endpoint = Endpoint {
+                name: "b".into(),
+                channel: tonic::transport::Endpoint::from_static("http://nowhere").connect_lazy(),
+                platforms: Vec::new(),
+                version: version.into(),
+            };
+            assert_eq!(endpoint.rewrites_times(), expected, "{version}");
+        }
+    }
 
     #[tokio::test]
     async fn what_is_not_of_its_own_machine_is_emulated() {

@@ -31,6 +31,7 @@ variables! {
     ROOTLESS_NETWORK = "LKPKG_ROOTLESS_NETWORK": "Network of an ordinary user's buildkitd: `slirp4netns`, `pasta`, or `host` for the machine's; otherwise the first of these that can be had.";
     XDG_DATA_HOME = "XDG_DATA_HOME": "An ordinary user's buildkitd keeps its state in `lkpkg/buildkitd` below it; `~/.local/share` where it is not set.";
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "An ordinary user's buildkitd reads `buildkit/buildkitd.toml` below it; `~/.config` where it is not set.";
+    SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH": "Time of the build in seconds since 1970 (reproducible-builds.org); `--source-date-epoch` goes first.";
     PROGRESS = "BUILDKIT_PROGRESS": "Kind of progress output (`auto`, `tty`, `plain`, `rawjson`, `quiet`), as for buildx; `--progress` goes first.";
     DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon; goes before contexts.";
     DOCKER_CONTEXT = "DOCKER_CONTEXT": "Docker context whose daemon is used; goes before the one in Docker's `config.json`.";

@@ -157,6 +157,7 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::NothingToRelease { .. } => {
                 Self::new(ExitCode::Failed, error.to_string()).with_hint("build and push it first: lkpkg push DIR")
             }
+            OrchestratorError::Temporary { .. } => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::File(error) => Self::new(ExitCode::Failed, error.to_string()),
             OrchestratorError::Cancelled => Self::new(ExitCode::Cancelled, "cancelled"),
             OrchestratorError::Panic(_) => Self::new(ExitCode::Bug, error.to_string()).with_hint(REPORT),

@@ -52,6 +52,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Doctor(args) => cmd::doctor::run(args, global),
         Verb::Sbom(verb) => cmd::sbom::run(verb, global),
         Verb::Inspect(args) => cmd::inspect::run(args, global),
+        Verb::Verify(args) => cmd::verify::run(args, global),
         Verb::Completions { shell } => cmd::completions::run(*shell),
         Verb::Version { format } => cmd::version::run(*format),
         Verb::Reference => cmd::reference::run(),

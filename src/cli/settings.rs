@@ -10,7 +10,7 @@ use crate::builder::{BuilderConfig, Contexts, Daemon, DockerSettings, Local, Reg
 use crate::identity::HashOptions;
 use crate::oci::credentials::{self, CredentialSource};
 use crate::oci::{Platform, Reference};
-use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Caches, Remote, Request};
+use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Caches, Remote, Request, SourceDate};
 use crate::package::Overrides;
 use crate::plan::Wish;
 use crate::registry::{self, Mirrors, Registry, RegistrySettings};
@@ -249,24 +249,41 @@ pub fn sbom(how: &HowArgs) -> Option<String> {
     Some(how.sbom_scanner.clone()).filter(|scanner| scanner != "false")
 }
 
+/// `--source-date-epoch` over `SOURCE_DATE_EPOCH`, else the last change of each package.
+pub fn source_date(how: &HowArgs) -> Result<SourceDate, Failure> {
+    let parse = |source: &str, text: &str| match (text, text.parse()) {
+        ("false", _) => Ok(SourceDate::Now),
+        (_, Ok(time_s)) => Ok(SourceDate::At(time_s)),
+        (_, Err(_)) => Err(Failure::usage(format!(
+            "{source} is {text:?}, which is no number of seconds since 1970"
+        ))
+        .with_hint("`git log -1 --format=%ct` prints such a number; `false` turns it off")),
+    };
+    match (&how.source_date_epoch, env::value(env::SOURCE_DATE_EPOCH)) {
+        (Some(given), _) => parse("--source-date-epoch", given),
+        (None, Some(given)) => parse(env::SOURCE_DATE_EPOCH, &given),
+        (None, None) => Ok(SourceDate::LastChange),
+    }
+}
+
 /// Everything that a build needs to know besides the packages.
-pub fn build_options(args: &BuildArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
+pub fn build_options(how: &HowArgs, builder: &BuilderArgs, global: &GlobalArgs) -> Result<BuildOptions, Failure> {
     let credentials = credentials(global)?;
-    let mut builders = builders(&args.builder, global)?;
+    let mut builders = builders(builder, global)?;
     builders.config.credentials = credentials.clone();
     Ok(BuildOptions {
-        jobs: jobs(&args.how, builders.named.count()),
-        keep_going: args.how.keep_going,
-        sbom: sbom(&args.how),
-        secrets: secrets(&args.how)?,
-        ssh: ssh(&args.how)?,
-        caches: caches(&args.how)?,
+        jobs: jobs(how, builders.named.count()),
+        keep_going: how.keep_going,
+        sbom: sbom(how),
+        secrets: secrets(how)?,
+        ssh: ssh(how)?,
+        caches: caches(how)?,
         builders: Arc::new(Builders::new(builders)),
         credentials,
-        ignore_cached: args.how.ignore_cached,
+        ignore_cached: how.ignore_cached,
         remote: None,
-        precache_images: args.how.precache_images && !args.how.ignore_cached,
-        docker: args.how.docker.then(docker_daemon).transpose()?,
+        precache_images: how.precache_images && !how.ignore_cached,
+        docker: how.docker.then(docker_daemon).transpose()?,
         publish: None,
     })
 }

@@ -2,12 +2,14 @@
 //!
 //! The local store and a registry are both. Everything that moves images is written against these two.
 
+mod beside;
 mod copy;
 mod document;
 mod overlay;
 mod pull;
 mod referrer;
 
+pub use beside::Beside;
 pub use copy::{Copied, copy, validate};
 pub use document::{DOCUMENT_BYTES_MAX, Document, DocumentError, read_document};
 pub use overlay::Overlay;

@@ -1,9 +1,9 @@
 //! Package + git facts → hash → tag.
 //!
 //! [`identify`] gives every package its [`Identity`]: linuxkit's hash and tag to the letter (docs/concepts/identity.md).
-//! Also here: what a build is told about it ([`preset_build_args`], [`go_package_version`]) and how `@lkt:` values
-//! become tags ([`resolve_build_args`]). Reads files and git repositories; starts git's own program where libgit2 is
-//! wrong (docs/design/git.md). No network, no clock, no environment.
+//! Also here: what a build is told about it ([`preset_build_args`], [`go_package_version`]), how `@lkt:` values become
+//! tags ([`resolve_build_args`]), and when a package changed last ([`last_changes`]). Reads files and git repositories;
+//! starts git's own program where libgit2 is wrong (docs/design/git.md). No network, no clock, no environment.
 
 mod build_args;
 mod contents;
@@ -11,6 +11,7 @@ mod error;
 mod git;
 mod glob;
 mod go_version;
+mod last_change;
 mod release;
 mod template;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 pub use build_args::{GO_PACKAGE_VERSION, preset_build_args, resolve_build_args};
 pub use error::IdentityError;
 pub use go_version::go_package_version;
+pub use last_change::{LastChange, last_changes};
 pub use release::releases;
 pub use template::{Fields, expand};
 

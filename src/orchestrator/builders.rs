@@ -84,6 +84,13 @@ pub(super) struct Lease {
     _counted: Arc<()>,
 }
 
+impl Lease {
+    /// Whether lkpkg made the builder.
+    pub fn is_ours(&self) -> bool {
+        super::again::is_ours(&self.place)
+    }
+}
+
 impl Builders {
     /// Asks nobody yet.
     pub fn new(settings: BuildersSettings) -> Self {

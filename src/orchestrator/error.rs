@@ -126,6 +126,14 @@ pub enum OrchestratorError {
         /// The registry.
         place: String,
     },
+    /// No place for what is built again, or it could not be removed.
+    #[error("cannot keep what is built again in {}: {source}", directory.display())]
+    Temporary {
+        /// Where it was to be.
+        directory: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// What is known about an image cannot be told.
     #[error("{image}: {source}")]
     Attest {

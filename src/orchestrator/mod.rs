@@ -5,6 +5,7 @@
 //! build has to know; [`build()`] carries a plan out on the builders and tells how each package [`Ended`]; [`report`] says what is there then. [`publish()`]
 //! brings an image of the store to a registry.
 
+pub mod again;
 mod ask;
 mod blocking;
 mod build;
@@ -39,7 +40,7 @@ pub use ended::{Ended, How};
 pub use error::OrchestratorError;
 pub use inspect::{InspectedImage, Inspection, Listed, Located, Platforms, in_cache, in_registry, inspect, sboms};
 pub use look_after::{Inspected, Seen};
-pub use prepare::{Prepared, Request, complete, find_releases, load, prepare};
+pub use prepare::{Prepared, Request, SOURCE_DATE_EPOCH, SourceDate, complete, find_releases, load, prepare};
 pub use publish::{Publication, Published, publish};
 pub use published::unpublished;
 pub use pull::pull_image;

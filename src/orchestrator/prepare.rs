@@ -1,7 +1,7 @@
 //! Directories → packages with everything that a plan and a build have to know about them.
 
 use super::OrchestratorError;
-use crate::identity::{self, HashOptions, Identity, IdentityError};
+use crate::identity::{self, HashOptions, Identity, IdentityError, LastChange};
 use crate::oci::Reference;
 use crate::package::dockerfile::{self, ImageReference};
 use crate::package::{self, Overrides, Package};
@@ -25,6 +25,21 @@ pub struct Request {
     pub ambient_build_args: BTreeMap<String, String>,
 }
 
+/// The build arg by which BuildKit, and many programs that write files, are told which time it is.
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// Which time a build has, so that it does not matter when it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceDate {
+    /// The commit time of the package's last change.
+    #[default]
+    LastChange,
+    /// This one, in seconds since 1970 (UTC).
+    At(u64),
+    /// The time at which it runs.
+    Now,
+}
+
 /// A package that can be planned and built.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -32,8 +47,10 @@ pub struct Prepared {
     pub package: Package,
     /// Its tag.
     pub identity: Identity,
-    /// All build args, resolved; without `GOPKGVERSION` before [`complete`].
+    /// All build args, resolved; without `GOPKGVERSION` and `SOURCE_DATE_EPOCH` before [`complete`].
     pub build_args: BTreeMap<String, String>,
+    /// The commit that changed it last; None outside git, and before [`complete`].
+    pub last_change: Option<LastChange>,
     /// Images that its Dockerfile names, in the order of the lines.
     pub images: Vec<ImageReference>,
     /// Releases that git tags at HEAD ask for; none before [`find_releases`].
@@ -74,6 +91,7 @@ pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
             package,
             identity,
             build_args,
+            last_change: None,
             images,
             releases: Vec::new(),
         })
@@ -81,21 +99,65 @@ pub fn prepare(request: &Request) -> Result<Vec<Prepared>, OrchestratorError> {
     loaded.into_iter().map(finish).collect()
 }
 
-/// Gives the packages that the plan builds their `GOPKGVERSION`. To find it can mean to walk the whole history, which a
-/// call that has nothing to build does without.
-pub fn complete(prepared: &mut [Prepared], plan: &Plan) -> Result<(), OrchestratorError> {
+/// Gives the packages that the plan builds (all, where there is none) what only a build has to know: their `GOPKGVERSION`, last change and
+/// `SOURCE_DATE_EPOCH`. To find these can mean to walk the whole history, which a call that has nothing to build does
+/// without. Returns warnings.
+pub fn complete(
+    prepared: &mut [Prepared],
+    plan: Option<&Plan>,
+    hash: &HashOptions,
+    date: SourceDate,
+) -> Result<Vec<String>, OrchestratorError> {
     let mut versions = ByRepository::new(identity::go_package_version);
-    let built = plan.packages.iter().map(|planned| !planned.to_build().is_empty());
-    for (one, _) in prepared.iter_mut().zip(built).filter(|(_, is_built)| *is_built) {
-        // It is a preset: every other source of build args goes first.
+    let is_built = |at: usize| match plan {
+        Some(plan) => plan
+            .packages
+            .get(at)
+            .is_some_and(|planned| !planned.to_build().is_empty()),
+        None => true,
+    };
+    let built = prepared.iter_mut().enumerate().filter(|(at, _)| is_built(*at));
+    let mut built: Vec<&mut Prepared> = built.map(|(_, one)| one).collect();
+    let packages: Vec<&Package> = built.iter().map(|one| &one.package).collect();
+    let changes = identity::last_changes(&packages, hash)?;
+    let mut warnings = Vec::new();
+    for (one, change) in built.iter_mut().zip(changes) {
+        // They are presets: every other source of build args goes first.
         if let Entry::Vacant(free) = one.build_args.entry(identity::GO_PACKAGE_VERSION.to_owned())
             && let Some(version) = versions.get(&one.package.directory)?
         {
             free.insert(version);
             one.images = images(&one.package, &one.build_args)?;
         }
+        let time_s = match date {
+            SourceDate::At(time_s) => Some(time_s),
+            // What was committed before 1970 has a clock that is wrong.
+            SourceDate::LastChange => change
+                .as_ref()
+                .map(|change| u64::try_from(change.time_s).unwrap_or_default()),
+            SourceDate::Now => None,
+        };
+        if let (Entry::Vacant(free), Some(time_s)) = (one.build_args.entry(SOURCE_DATE_EPOCH.to_owned()), time_s) {
+            free.insert(time_s.to_string());
+        }
+        if let Some(change) = change.as_ref().filter(|change| change.is_boundary) {
+            warnings.push(shallow(&one.package, change, date));
+        }
+        one.last_change = change;
     }
-    Ok(())
+    Ok(warnings)
+}
+
+fn shallow(package: &Package, change: &LastChange, date: SourceDate) -> String {
+    let (directory, commit) = (package.directory.display(), &change.commit);
+    let what = match date {
+        SourceDate::LastChange => "its label org.opencontainers.image.revision and its SOURCE_DATE_EPOCH are",
+        SourceDate::At(_) | SourceDate::Now => "its label org.opencontainers.image.revision is",
+    };
+    format!(
+        "the last change of {directory} is not known: the clone is shallow and ends at {commit}, so {what} that \
+         commit's, and others in a whole clone (git fetch --unshallow)"
+    )
 }
 
 /// Finds the releases that git tags ask for; only who pushes needs them. What is not HEAD's is not released by its tags.

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod building;
+mod compare;
 mod error;
 mod export;
 mod graph;
@@ -24,6 +25,7 @@ mod verify;
 mod fixture;
 
 pub use building::Building;
+pub use compare::{Compared, Difference};
 pub use error::StoreError;
 pub use export::{ExportFormat, ExportOptions};
 pub use import::{ImportOptions, Imported};

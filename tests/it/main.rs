@@ -11,5 +11,6 @@ mod gate;
 mod house;
 mod program;
 mod registry;
+mod same;
 mod servers;
 mod store;

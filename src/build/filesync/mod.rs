@@ -6,6 +6,7 @@
 //! client would send. It reads no .dockerignore (BuildKit does, and sends the patterns) and writes nothing.
 
 mod clean;
+mod committed;
 mod error;
 mod filter;
 mod follow;

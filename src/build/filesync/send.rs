@@ -4,6 +4,7 @@
 //! Files are read on blocking threads that wait for the receiver: what is in memory is bounded by the channel, besides
 //! a line for every file that may still be asked for.
 
+use super::committed::Committed;
 use super::error::FileSyncError;
 use super::filter::{Content, WalkOptions};
 use super::tree::Tree;
@@ -169,11 +170,15 @@ fn read_packet(packet: Option<Result<Packet, Status>>) -> Result<Wish, FileSyncE
 /// Walks the tree and tells the receiver of every entry. The number of an entry is its place in this order.
 fn announce(shared: &Shared, options: &WalkOptions) -> Result<(), FileSyncError> {
     let mut id: u32 = 0;
+    let committed = Committed::of(&shared.tree, options)?;
     for entry in shared.tree.walk(options)? {
         if shared.stop.is_cancelled() {
             return Ok(());
         }
-        let entry = entry?;
+        let mut entry = entry?;
+        if let Some(committed) = &committed {
+            committed.apply(&mut entry.stat);
+        }
         if entry.content != Content::None {
             let size = u64::try_from(entry.stat.size).unwrap_or_default();
             shared.offer(

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 /// Bits of Go's `fs.FileMode`, which is what travels.
-mod go_mode {
+pub(super) mod go_mode {
     pub const DIRECTORY: u32 = 1 << 31;
     pub const SYMLINK: u32 = 1 << 27;
     pub const DEVICE: u32 = 1 << 26;

@@ -15,6 +15,7 @@ use std::path::{Component, Path, PathBuf};
 pub struct Tree {
     root: PathBuf,
     mounts: Vec<Mount>,
+    pub(super) epoch_s: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +109,15 @@ impl Tree {
         Ok(Self {
             root: resolved,
             mounts: checked,
+            epoch_s: None,
         })
+    }
+
+    /// The same tree as every work tree of the same commit has it, with no time before `epoch_s` (seconds since 1970):
+    /// see [`super::committed`]. None: as it is.
+    #[must_use]
+    pub fn as_committed(self, epoch_s: Option<i64>) -> Self {
+        Self { epoch_s, ..self }
     }
 
     /// The directory at the bottom, without symlinks.

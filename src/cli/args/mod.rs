@@ -3,8 +3,11 @@
 pub mod builder;
 mod cache;
 pub mod sbom;
+mod verify;
 
 pub use cache::{CacheVerb, ExportArgs, ExportFormat, PullArgs, PushArgs, TransferArgs};
+
+pub use verify::VerifyArgs;
 
 use super::environment as env;
 use crate::builder::local::Network;
@@ -103,6 +106,8 @@ pub enum Verb {
     Sbom(SbomVerb),
     /// Show what an image is made of, and what is stated about it
     Inspect(InspectArgs),
+    /// Prove that an image comes from a package directory: build that again, and compare
+    Verify(Box<VerifyArgs>),
     /// Write a completion script for a shell to standard output
     Completions {
         /// The shell
@@ -301,7 +306,7 @@ pub struct BuildArgs {
 }
 
 /// Flags of the build itself.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Build")]
 pub struct HowArgs {
     /// Print what would be done, and why, and do nothing
@@ -313,12 +318,18 @@ pub struct HowArgs {
     /// Pull the images that a Dockerfile names into the cache first, and let BuildKit read them there
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub precache_images: bool,
+    /// Afterwards build everything again without a cache, where nobody has built yet, and compare; exit code 1 where something differs
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub verify: Option<Format>,
     /// Load the images into the Docker daemon too
     #[arg(long, action = ArgAction::Set, default_value_t)]
     pub docker: bool,
     /// Image of the SBoM scanner; empty for BuildKit's default, `false` for no SBoM
     #[arg(long, value_name = "IMAGE", default_value = "", hide_default_value = true)]
     pub sbom_scanner: String,
+    /// Time of the build in seconds since 1970: what is new in an image has none later; `false` for the time at which it runs [default: SOURCE_DATE_EPOCH, else when the package's last change was committed]
+    #[arg(long, value_name = "SECONDS")]
+    pub source_date_epoch: Option<String>,
     /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=VARIABLE. May be repeated
     #[arg(long, value_name = "SECRET")]
     pub secret: Vec<String>,

@@ -1,12 +1,14 @@
 //! `lkpkg build` and `lkpkg push`: packages into the cache, and from there to their registries.
 
-use super::plan;
+use super::{plan, verify};
 use crate::cli::args::{BuildArgs, Format, GlobalArgs, Progress};
 use crate::cli::failure::Failure;
 use crate::cli::{ended, format, output, runtime, settings, work};
 use crate::event::CancellationToken;
 use crate::oci::Descriptor;
-use crate::orchestrator::{self, Answers, Ended, PackageReport, Prepared, PublishOptions};
+use crate::orchestrator::{
+    self, Answers, BuildOptions, Ended, PackageReport, Prepared, PublishOptions, Request, SourceDate, again,
+};
 use crate::plan::{Plan, Wish};
 use crate::store::Store;
 use std::fmt::Write as _;
@@ -18,10 +20,17 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     settings::check_builders(&args.builder)?;
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::build_wish(args)?;
+    let date = settings::source_date(&args.how)?;
     if !wish.push && wish.release.is_some() {
         output::tell("warning: --release does nothing without --push");
     }
     let caches = settings::caches(&args.how)?;
+    if wish.push && args.how.verify.is_some() {
+        return Err(
+            Failure::usage("--verify does not go with --push: it would come too late")
+                .with_hint("`lkpkg build --verify` first; what it built is then pushed as it is"),
+        );
+    }
     let mut prepared = orchestrator::prepare(&request)?;
     caches.check(&prepared)?;
     if wish.push && wish.release.is_none() {
@@ -32,11 +41,13 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
     let work = Work {
         args,
         global,
+        request,
         wish,
+        date,
         store,
     };
     // Mostly all is there, and then neither threads nor a renderer nor a registry are needed to say so.
-    if !planned.has_work() && !planned.asks_registry() && !args.how.docker {
+    if !planned.has_work() && !planned.asks_registry() && !args.how.docker && args.how.verify.is_none() {
         return work.finish(&planned, &prepared);
     }
     runtime::block_on(|cancel| work.run(planned, prepared, cancel))
@@ -45,7 +56,9 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
 struct Work<'a> {
     args: &'a BuildArgs,
     global: &'a GlobalArgs,
+    request: Request,
     wish: Wish,
+    date: SourceDate,
     store: Arc<Store>,
 }
 
@@ -84,7 +97,10 @@ impl Work<'_> {
         if self.show(&plan)? {
             return Ok(());
         }
-        orchestrator::complete(&mut prepared, &plan)?;
+        for warning in orchestrator::complete(&mut prepared, Some(&plan), &self.request.hash, self.date)? {
+            output::tell(&format!("warning: {warning}"));
+        }
+        let mut options = settings::build_options(&args.how, &args.builder, self.global)?;
         let counted = registry.clone();
         options.remote = Some(settings::remote(&registry));
         options.publish = wish.push.then(|| PublishOptions {
@@ -108,8 +124,31 @@ impl Work<'_> {
             ));
         }
         let reports = orchestrator::report(&prepared, &ended, &self.store, &answers)?;
+        let failure = ended::failure(ended, cancel.is_cancelled());
+        if let (None, Some(format)) = (&failure, args.how.verify) {
+            return self.verify(prepared, &options, format, &cancel).await;
+        }
         output::data(&text(&reports))?;
-        ended::failure(ended, cancel.is_cancelled()).map_or(Ok(()), Err)
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Builds everything again and compares it with what the cache has now.
+    async fn verify(
+        &self,
+        mut prepared: Vec<Prepared>,
+        options: &BuildOptions,
+        format: Format,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        // Those that were not built as well. The time is the one that the images say.
+        orchestrator::complete(&mut prepared, None, &self.request.hash, SourceDate::Now)?;
+        let wanted = &self.wish.platforms;
+        let firsts = again::firsts(prepared, &self.store)?;
+        let how = settings::render_options(self.args.how.progress, self.global);
+        let verdicts = work::rendered(how, cancel, async |events| {
+            again::compare(&firsts, &self.store, wanted, &self.store, options, events, cancel).await
+        });
+        verify::report(&verdicts.await?, format)
     }
 }
 

@@ -18,4 +18,5 @@ pub mod remote_tag;
 pub mod sbom;
 pub mod sbom_diff;
 pub mod show_tag;
+pub mod verify;
 pub mod version;

@@ -26,7 +26,7 @@ impl From<IdentityError> for Refusal {
 
 /// A repository that libgit2 has open.
 pub(super) struct Library {
-    repository: git2::Repository,
+    pub(super) repository: git2::Repository,
     top: PathBuf,
 }
 
@@ -89,7 +89,7 @@ impl Library {
         Ok(self.head_commit()?.map(|commit| commit.id().to_string()))
     }
 
-    fn head_commit(&self) -> Result<Option<git2::Commit<'_>>, IdentityError> {
+    pub(super) fn head_commit(&self) -> Result<Option<git2::Commit<'_>>, IdentityError> {
         match self.repository.head().and_then(|head| head.peel_to_commit()) {
             Ok(commit) => Ok(Some(commit)),
             Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => Ok(None),
@@ -284,7 +284,7 @@ impl Library {
         Ok(commit.time().seconds())
     }
 
-    fn failed(&self, action: &'static str, source: git2::Error) -> IdentityError {
+    pub(super) fn failed(&self, action: &'static str, source: git2::Error) -> IdentityError {
         wrap(&self.top, action, source)
     }
 }
@@ -314,7 +314,7 @@ fn wrap(directory: &Path, action: &'static str, source: git2::Error) -> Identity
 }
 
 /// Where the repository's own configuration lies: a linked work tree's git directory names it in `commondir`.
-fn common_directory(git_directory: &Path) -> PathBuf {
+pub(super) fn common_directory(git_directory: &Path) -> PathBuf {
     match std::fs::read(git_directory.join("commondir")) {
         Ok(named) => git_directory.join(OsStr::from_bytes(named.trim_ascii_end())),
         Err(_) => git_directory.to_owned(),

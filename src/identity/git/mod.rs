@@ -4,6 +4,7 @@
 //! own program does (docs/design/git.md). Which of the two is decided by looking at the repository, never by trying
 //! one and hiding its error. Knows nothing of packages.
 
+mod history;
 mod library;
 mod program;
 
@@ -28,6 +29,16 @@ pub(super) struct Change {
 pub(super) struct Place {
     pub repository: usize,
     pub path: PathBuf,
+}
+
+/// A commit that touched something last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub id: String,
+    /// When it was committed, in seconds since 1970 (UTC).
+    pub time_s: i64,
+    /// Whether a shallow clone ends here: what was touched may have been touched before.
+    pub is_boundary: bool,
 }
 
 /// All repositories that were met, each opened once.
@@ -175,6 +186,28 @@ impl Repository {
         match &self.backend {
             Backend::Library(library) => library.is_in_history(commit),
             Backend::Program(program) => program.is_in_history(commit),
+        }
+    }
+
+    /// For each set of paths the newest commit that touched one of them; None where HEAD knows none of them.
+    pub fn last_commits(&self, wanted: &[BTreeSet<PathBuf>]) -> Result<Vec<Option<Commit>>, IdentityError> {
+        let boundary = self.boundary()?;
+        match &self.backend {
+            Backend::Library(library) => library.last_commits(wanted, &boundary),
+            Backend::Program(program) => wanted
+                .iter()
+                .map(|paths| program.last_commit(paths, &boundary))
+                .collect(),
+        }
+    }
+
+    /// The commits at which a shallow clone ends; none in a whole one.
+    fn boundary(&self) -> Result<BTreeSet<String>, IdentityError> {
+        let path = library::common_directory(&self.git_directory).join("shallow");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(source) => Err(IdentityError::Read { path, source }),
         }
     }
 

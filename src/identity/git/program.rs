@@ -3,7 +3,7 @@
 //! The main type is [`Program`]. A question costs one or two processes whatever the number of packages. The commands
 //! are those by which linuxkit judges a package, so that the answer is the same by definition.
 
-use super::{Change, Tag};
+use super::{Change, Commit, Tag};
 use crate::identity::IdentityError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -199,6 +199,36 @@ impl Program {
         text(&output.stdout)
             .parse()
             .map_err(|_| self.failed(&arguments, &output))
+    }
+
+    /// The newest commit that touched one of the paths. A process for each package that is built: few repositories need
+    /// the program, and few packages are built at once.
+    pub fn last_commit(
+        &self,
+        paths: &BTreeSet<PathBuf>,
+        boundary: &BTreeSet<String>,
+    ) -> Result<Option<Commit>, IdentityError> {
+        if self.head()?.is_none() {
+            return Ok(None);
+        }
+        let paths: Vec<&Path> = match paths.first() {
+            Some(top) if top.as_os_str().is_empty() => vec![Path::new(".")],
+            _ => paths.iter().map(PathBuf::as_path).collect(),
+        };
+        let known = self.run(&["ls-tree", "-z", "--name-only", "--full-tree", "HEAD", "--"], &paths)?;
+        if known.is_empty() && paths != [Path::new(".")] {
+            return Ok(None);
+        }
+        let arguments = ["rev-list", "-1", "--timestamp", "HEAD", "--"];
+        let listed = text(&self.run(&arguments, &paths)?);
+        let Some((time_s, id)) = listed.split_once(' ') else {
+            return Ok(None);
+        };
+        Ok(Some(Commit {
+            id: id.to_owned(),
+            time_s: time_s.parse().unwrap_or_default(),
+            is_boundary: boundary.contains(id),
+        }))
     }
 
     fn run(&self, arguments: &[&str], paths: &[&Path]) -> Result<Vec<u8>, IdentityError> {
