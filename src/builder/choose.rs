@@ -89,7 +89,8 @@ impl Builders {
     /// How many different builders are named.
     pub fn count(&self) -> usize {
         let mut seen: Vec<&Address> = Vec::new();
-        for address in self.by_platform.values().flatten().chain(&self.for_others) {
+        let pools = self.by_platform.values().chain([&self.for_others]);
+        for address in pools.flat_map(|pool| &pool.addresses) {
             if !seen.contains(&address) {
                 seen.push(address);
             }

@@ -90,7 +90,7 @@ impl Work<'_> {
             true => (plan, Answers::default()),
             false => work::unless(&cancel, plan::ask(&prepared, wish, &self.store, &registry)).await?,
         };
-        let mut options = settings::build_options(args, self.global)?;
+        let mut options = settings::build_options(&args.how, &args.builder, self.global)?;
         if args.how.dry_run {
             options.builders.mark_emulated(&mut plan).await;
         }
@@ -100,7 +100,6 @@ impl Work<'_> {
         for warning in orchestrator::complete(&mut prepared, Some(&plan), &self.request.hash, self.date)? {
             output::tell(&format!("warning: {warning}"));
         }
-        let mut options = settings::build_options(&args.how, &args.builder, self.global)?;
         let counted = registry.clone();
         options.remote = Some(settings::remote(&registry));
         options.publish = wish.push.then(|| PublishOptions {
