@@ -11,11 +11,13 @@ trap 'say "failed in line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
 
 # The version of BuildKit that lkpkg is tested with.
 BUILDKIT_VERSION=v0.26.3
+# The version of RootlessKit that BuildKit's own images of that version have.
+ROOTLESSKIT_VERSION=v2.3.5
 # BuildKit's own go.mod asks for this much.
 GO_MINIMUM=1.24.3
 LKPKG_TOOLS=${LKPKG_TOOLS:-${HOME:?HOME is not set}/.cache/lkpkg-tools}
 REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export BUILDKIT_VERSION GO_MINIMUM LKPKG_TOOLS REPOSITORY
+export BUILDKIT_VERSION ROOTLESSKIT_VERSION GO_MINIMUM LKPKG_TOOLS REPOSITORY
 
 # Debian keeps runc, iptables and ip where an ordinary user does not look.
 case ":$PATH:" in *:/usr/sbin:*) ;; *) PATH=$PATH:/usr/sbin:/sbin ;; esac
@@ -48,13 +50,20 @@ host_arch() {
   esac
 }
 
-# need PROGRAM=PACKAGE…: installs the Debian packages whose program is missing. Asks the network only then.
-need() {
+# lacking PROGRAM=PACKAGE…: prints the Debian packages whose program is missing, each once.
+lacking() {
   local pair missing=()
   for pair in "$@"; do
     if has "${pair%%=*}" || [ -e "${pair%%=*}" ] || [[ " ${missing[*]} " == *" ${pair#*=} "* ]]; then continue; fi
     missing+=("${pair#*=}")
   done
+  echo "${missing[*]}"
+}
+
+# need PROGRAM=PACKAGE…: installs the Debian packages whose program is missing. Asks the network only then.
+need() {
+  local missing
+  read -ra missing <<<"$(lacking "$@")"
   [ ${#missing[@]} -gt 0 ] || return 0
   has apt-get || die "missing here: ${missing[*]}; install them, there is no apt-get on this machine"
   say "installing ${missing[*]}"
@@ -230,10 +239,17 @@ until_true() {
 }
 
 # What cargo needs besides Rust: a C compiler for libgit2 and zstd, make and git for the tests.
+BUILD_TOOLS=(cc=gcc /usr/include/stdio.h=libc6-dev make=make git=git)
+# What scripts/buildkit needs, and what an ordinary user's BuildKit does.
+# shellcheck disable=SC2034
+BUILDKIT_TOOLS=(runc=runc /etc/ssl/certs/ca-certificates.crt=ca-certificates)
+# shellcheck disable=SC2034
+ROOTLESS_TOOLS=(newuidmap=uidmap newgidmap=uidmap slirp4netns=slirp4netns)
+
 build_tools() {
   # The scripts look for programs there.
   export CARGO_TARGET_DIR=$REPOSITORY/target
   has cargo || PATH=$PATH:$HOME/.cargo/bin
   has cargo || die "Rust is missing: install it with rustup"
-  need cc=gcc /usr/include/stdio.h=libc6-dev make=make git=git
+  need "${BUILD_TOOLS[@]}"
 }

@@ -1,8 +1,9 @@
 //! A request → the names and values that BuildKit's Dockerfile frontend and OCI exporter read. Pure.
 
 use super::session::CACHE_STORE;
-use super::{BuildRequest, CachedImage};
+use super::{BuildRequest, CacheUse, CachedImage, cache};
 use crate::oci::Platform;
+use bollard_buildkit_proto::moby::buildkit::v1::CacheOptions;
 use std::collections::HashMap;
 
 /// The frontend that is built into BuildKit.
@@ -53,7 +54,26 @@ pub fn frontend(request: &BuildRequest) -> HashMap<String, String> {
         attributes.insert("frontend.caps".into(), NAMED_CONTEXTS_CAPABILITY.into());
         attributes.extend(request.cached_images.iter().flat_map(named_contexts));
     }
+    if !request.cache_from.is_empty() {
+        attributes.insert("cache-imports".into(), cache::imports(&request.cache_from));
+    }
     attributes
+}
+
+/// The caches, as BuildKit itself takes them. Of all that are written BuildKit only tells the digest of the last; it is wanted
+/// for local ones, which therefore stand last.
+pub fn caches(request: &BuildRequest) -> CacheOptions {
+    let mut to: Vec<_> = request.cache_to.iter().collect();
+    to.sort_by_key(|entry| entry.kind);
+    CacheOptions {
+        imports: request
+            .cache_from
+            .iter()
+            .map(|one| one.option(CacheUse::From))
+            .collect(),
+        exports: to.into_iter().map(|one| one.option(CacheUse::To)).collect(),
+        ..CacheOptions::default()
+    }
 }
 
 /// What the exporter reads.
@@ -115,6 +135,9 @@ mod tests {
             secrets: Vec::new(),
             ssh: Vec::new(),
             cached_images: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            cache_directories: Default::default(),
             credentials: CredentialSource::given(BTreeMap::new()),
             name: "docker.io/org/x:1".into(),
         }

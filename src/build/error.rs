@@ -54,6 +54,14 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// A cache that is to be read from or written to.
+    #[error("the cache {text:?} cannot be used: {reason}")]
+    Cache {
+        /// As it was written.
+        text: String,
+        /// Why.
+        reason: String,
+    },
     /// An SSH agent cannot be reached.
     #[error("the SSH agent {id} cannot be used: {reason}")]
     Ssh {

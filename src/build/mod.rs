@@ -5,6 +5,7 @@
 //! caller's [`Content`]. Nothing is decided here about what is to be built, and nothing is printed.
 
 mod attributes;
+mod cache;
 mod error;
 mod failure;
 pub mod filesync;
@@ -18,6 +19,7 @@ mod ssh;
 mod status;
 mod usage;
 
+pub use cache::{CacheDirectories, CacheEntry, CacheKind, CacheUse};
 pub use error::BuildError;
 pub use failure::{Failure, FailureKind, Location};
 pub use request::{BuildRequest, BuildWarning, Built, CachedImage};
@@ -94,11 +96,23 @@ async fn work(
         (Err(BuildError::Failed(_)), Some(reason)) => return Err(reason),
         (result, _) => result?,
     };
+    let unwritten = |what: String| BuildError::Unexpected {
+        endpoint: endpoint.name.clone(),
+        reason: format!("{what} was not written"),
+    };
+    if let Some(cache) = &built.cache {
+        for entry in request.cache_to.iter().filter(|entry| entry.kind == CacheKind::Local) {
+            let directory = request.cache_directories.get(&entry.store());
+            match directory {
+                Some(directory) if directory.size(&cache.digest).await?.is_some() => {
+                    directory.set(&entry.tag, cache).await?;
+                }
+                _ => return Err(unwritten(format!("the cache {} in {}", cache.digest, entry.place))),
+            }
+        }
+    }
     match content.size(&built.index.digest).await? {
         Some(_) => Ok(built),
-        None => Err(BuildError::Unexpected {
-            endpoint: endpoint.name.clone(),
-            reason: format!("the result {} was not written", built.index.digest),
-        }),
+        None => Err(unwritten(format!("the result {}", built.index.digest))),
     }
 }

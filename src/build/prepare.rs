@@ -20,6 +20,7 @@ pub fn prepare(request: &BuildRequest, content: Arc<dyn Content>) -> Result<Serv
     Ok(Services {
         files: FileSyncService::new(trees.into()),
         content,
+        caches: request.cache_directories.clone(),
         credentials: request.credentials.clone(),
         secrets: request.secrets.clone(),
         ssh: request.ssh.clone(),

@@ -1,6 +1,6 @@
 //! What is asked of a build, and what comes back. Values only.
 
-use super::{SecretSource, SshSource};
+use super::{CacheDirectories, CacheEntry, SecretSource, SshSource};
 use crate::event::Step;
 use crate::oci::credentials::CredentialSource;
 use crate::oci::{Descriptor, Digest, Platform, Reference};
@@ -36,6 +36,12 @@ pub struct BuildRequest {
     pub ssh: Vec<SshSource>,
     /// Images that are read from the content instead of a registry.
     pub cached_images: Vec<CachedImage>,
+    /// Caches that are read from, their templates filled in. One that cannot be read is a warning.
+    pub cache_from: Vec<CacheEntry>,
+    /// Caches that are written to, their templates filled in.
+    pub cache_to: Vec<CacheEntry>,
+    /// The directories of those that are local.
+    pub cache_directories: CacheDirectories,
     /// What registries are shown.
     pub credentials: CredentialSource,
     /// Full name with tag; BuildKit shows it and writes it nowhere.
@@ -69,6 +75,8 @@ pub struct Built {
     /// The index; it and everything below it is in the content. Media type, digest and size only: BuildKit's annotations
     /// hold the time of the export.
     pub index: Descriptor,
+    /// The cache that was written; None where there was nothing to write. As `index`.
+    pub cache: Option<Descriptor>,
     /// What the frontend found to complain about, in its order.
     pub warnings: Vec<BuildWarning>,
 }

@@ -7,7 +7,7 @@ use crate::event::Events;
 use crate::oci::Descriptor;
 use base64::Engine as _;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
-use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
+use bollard_buildkit_proto::moby::buildkit::v1::{Exporter, SolveRequest};
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::pin::pin;
@@ -19,6 +19,8 @@ use tonic::{Code, Status};
 const STATUS_DRAIN_MS: u64 = 5_000;
 /// Where the exporter says what it wrote: base64 of a descriptor's JSON.
 const DESCRIPTOR_KEY: &str = "containerimage.descriptor";
+/// Where the last of those who write caches says what it wrote: a descriptor's JSON.
+const CACHE_KEY: &str = "cache.manifest";
 
 /// One solve that is about to be run.
 pub struct Solve<'a> {
@@ -44,7 +46,7 @@ impl Solve<'_> {
                 attrs,
             }],
             // BuildKit reads the field without asking whether it is there.
-            cache: Some(CacheOptions::default()),
+            cache: Some(attributes::caches(self.request)),
             ..SolveRequest::default()
         };
         let mut watcher = Watcher::new(&self.request.step, events);
@@ -65,10 +67,18 @@ impl Solve<'_> {
             answer
         };
         match answer {
-            Ok(response) => Ok(Built {
-                index: self.descriptor(&response.into_inner().exporter_response)?,
-                warnings: watcher.warnings,
-            }),
+            Ok(response) => {
+                watcher.warn_of_caches().await;
+                let response = response.into_inner().exporter_response;
+                Ok(Built {
+                    index: self.descriptor(&response)?,
+                    cache: response
+                        .get(CACHE_KEY)
+                        .map(|json| self.parsed(json.as_bytes()))
+                        .transpose()?,
+                    warnings: watcher.warnings,
+                })
+            }
             Err(status) => Err(self.failed(&status, &watcher)),
         }
     }
@@ -84,7 +94,14 @@ impl Solve<'_> {
         let json = base64::engine::general_purpose::STANDARD
             .decode(text)
             .map_err(|e| unexpected(e.to_string()))?;
-        let full: Descriptor = serde_json::from_slice(&json).map_err(|e| unexpected(e.to_string()))?;
+        self.parsed(&json)
+    }
+
+    fn parsed(&self, json: &[u8]) -> Result<Descriptor, BuildError> {
+        let full: Descriptor = serde_json::from_slice(json).map_err(|error| BuildError::Unexpected {
+            endpoint: self.endpoint.name.clone(),
+            reason: error.to_string(),
+        })?;
         Ok(Descriptor::new(&full.media_type, full.digest, full.size))
     }
 

@@ -17,6 +17,11 @@ const TAIL_MAX_BYTES: usize = 4 * 1024;
 const WARNINGS_MAX: usize = 100;
 /// The error of a vertex that was given up because another one failed.
 const CANCELLED: &str = "context canceled";
+/// How the vertices begin that read and write caches. BuildKit goes on where the one fails, and the other may.
+const CACHE_VERTICES: [(&str, &str); 2] = [
+    ("importing cache manifest from ", "is not read"),
+    ("exporting cache to ", "is not written"),
+];
 /// The stream of standard error.
 const STDERR: i64 = 2;
 
@@ -71,6 +76,18 @@ impl<'a> Watcher<'a> {
                 String::from_utf8_lossy(&watched.tail).into_owned(),
             ),
             None => Default::default(),
+        }
+    }
+
+    /// For a build that went well: says which caches had no part in it.
+    pub async fn warn_of_caches(&self) {
+        for watched in self.open.values().filter(|watched| !watched.error.is_empty()) {
+            for (begin, what) in CACHE_VERTICES {
+                if let Some(place) = watched.name.strip_prefix(begin) {
+                    let text = format!("{}: the cache {place} {what}: {}", self.step, watched.error);
+                    self.events.send(Event::Warning(text)).await;
+                }
+            }
         }
     }
 

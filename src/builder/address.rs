@@ -38,6 +38,17 @@ pub enum Address {
     Local,
 }
 
+impl Address {
+    /// The Docker context that it names.
+    pub fn context(&self) -> Option<&str> {
+        match self {
+            Self::Context(name) => Some(name),
+            Self::InContainer { context, .. } | Self::Docker { context } => context.as_deref(),
+            Self::Dialled(_) | Self::DockerContainer | Self::Local => None,
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = BuilderError;
 

@@ -4,6 +4,7 @@
 //! `BUILDKIT_HOST`, then a Docker daemon that answers, then a `buildkitd` of our own. Several places are a pool.
 
 use super::context::{Contexts, Daemon};
+use super::local::Missing;
 use super::{Address, BuilderError, Local, Where};
 use crate::oci::Platform;
 use std::collections::BTreeMap;
@@ -11,8 +12,16 @@ use std::collections::BTreeMap;
 /// `--builders` and `LINUXKIT_BUILDERS`: which builders for which platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Builders {
-    by_platform: BTreeMap<(String, String), Vec<Address>>,
-    for_others: Vec<Address>,
+    by_platform: BTreeMap<(String, String), Pool>,
+    for_others: Pool,
+}
+
+/// The builders of a platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Pool {
+    addresses: Vec<Address>,
+    /// Which flag or variable names them; empty when nobody said.
+    named_by: String,
 }
 
 impl Builders {
@@ -36,17 +45,37 @@ impl Builders {
                 }
                 _ => (&mut builders.for_others, entry.parse()?),
             };
-            if !pool.contains(&address) {
-                pool.push(address);
+            if !pool.addresses.contains(&address) {
+                pool.addresses.push(address);
             }
         }
         Ok(builders)
     }
 
+    /// The same, with the flag or the variable that names them, for errors.
+    pub fn named_by(mut self, what: &str) -> Self {
+        for pool in self.by_platform.values_mut().chain([&mut self.for_others]) {
+            what.clone_into(&mut pool.named_by);
+        }
+        self
+    }
+
+    /// Whether all Docker contexts that are named exist.
+    pub fn check(&self, contexts: &Contexts) -> Result<(), BuilderError> {
+        for pool in self.by_platform.values().chain([&self.for_others]) {
+            for address in &pool.addresses {
+                if let Some(name) = address.context() {
+                    contexts.named_by(name, &clause(&pool.named_by))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// These, and for platforms that they do not name, those of `fallback` (the flag over the environment).
     pub fn over(self, fallback: Self) -> Self {
         // An entry for all platforms stands above everything that the fallback says.
-        if !self.for_others.is_empty() {
+        if !self.for_others.addresses.is_empty() {
             return self;
         }
         let mut by_platform = fallback.by_platform;
@@ -57,9 +86,29 @@ impl Builders {
         }
     }
 
+    /// How many different builders are named.
+    pub fn count(&self) -> usize {
+        let mut seen: Vec<&Address> = Vec::new();
+        let pools = self.by_platform.values().chain([&self.for_others]);
+        for address in pools.flat_map(|pool| &pool.addresses) {
+            if !seen.contains(&address) {
+                seen.push(address);
+            }
+        }
+        seen.len()
+    }
+
     /// The builders named for `platform`; none when the user named none. The variant of the platform does not count.
-    pub fn named_for(&self, platform: &Platform) -> &[Address] {
+    fn named_for(&self, platform: &Platform) -> &Pool {
         self.by_platform.get(&key(platform)).unwrap_or(&self.for_others)
+    }
+}
+
+/// `, which LINUXKIT_BUILDERS names`; nothing for nobody.
+fn clause(named_by: &str) -> String {
+    match named_by {
+        "" => String::new(),
+        by => format!(", which {by} names"),
     }
 }
 
@@ -81,8 +130,8 @@ pub struct Facts {
     pub docker_silent_because: Option<String>,
     /// A `buildkitd` of our own, with the programs that were found.
     pub local: Local,
-    /// Effective user ID.
-    pub uid: u32,
+    /// What this user lacks for it who is not root ([`super::local::missing`] says it); nothing for root.
+    pub missing: Vec<Missing>,
 }
 
 impl Facts {
@@ -115,23 +164,26 @@ pub fn choose(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderE
             reason: silence.clone(),
         });
     }
+    let missing = facts.missing.clone();
     let no_local = match &facts.local.buildkitd {
-        Some(_) if facts.uid == 0 => return Ok(vec![Where::Local(facts.local.clone())]),
-        Some(path) => format!("buildkitd at {} needs root, this is user {}", path.display(), facts.uid),
-        None => "buildkitd was not found on PATH".to_owned(),
+        Some(_) if missing.is_empty() => return Ok(vec![Where::Local(facts.local.clone())]),
+        None if missing.is_empty() => "buildkitd was not found on PATH",
+        _ => "this user, who is not root, cannot start buildkitd",
     };
     let why = format!("no Docker daemon answers at {daemon} ({silence}), and {no_local}");
     Err(BuilderError::NoBuilder {
         platform: platform.to_string(),
         why,
+        missing,
     })
 }
 
 /// Where the user, by a flag, a variable or the name of a context, said that `platform` is built.
 fn named(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderError> {
     let mut places: Vec<Where> = Vec::new();
-    for address in facts.builders.named_for(platform) {
-        let place = place(facts, address)?;
+    let pool = facts.builders.named_for(platform);
+    for address in &pool.addresses {
+        let place = place(facts, address, &pool.named_by)?;
         if !places.contains(&place) {
             places.push(place);
         }
@@ -144,16 +196,17 @@ fn named(facts: &Facts, platform: &Platform) -> Result<Vec<Where>, BuilderError>
         return Ok(vec![Where::DockerContainer { docker }]);
     }
     match &facts.buildkit_host {
-        Some(host) => Ok(vec![place(facts, &host.parse()?)?]),
+        Some(host) => Ok(vec![place(facts, &host.parse()?, "BUILDKIT_HOST")?]),
         None => Ok(Vec::new()),
     }
 }
 
 /// The place of an address that the user named.
-fn place(facts: &Facts, address: &Address) -> Result<Where, BuilderError> {
+fn place(facts: &Facts, address: &Address, named_by: &str) -> Result<Where, BuilderError> {
+    let named = |name: &str| facts.contexts.named_by(name, &clause(named_by));
     let daemon = |context: &Option<String>| -> Result<Daemon, BuilderError> {
         match context {
-            Some(name) => facts.contexts.named(name),
+            Some(name) => named(name),
             None => facts.contexts.current(),
         }
     };
@@ -161,9 +214,7 @@ fn place(facts: &Facts, address: &Address) -> Result<Where, BuilderError> {
         Address::Dialled(dialled) => Where::Address(dialled.clone()),
         Address::Local => Where::Local(facts.local.clone()),
         Address::DockerContainer => Where::DockerContainer { docker: daemon(&None)? },
-        Address::Context(name) => Where::DockerContainer {
-            docker: facts.contexts.named(name)?,
-        },
+        Address::Context(name) => Where::DockerContainer { docker: named(name)? },
         Address::InContainer { name, context } => Where::InContainer {
             name: name.clone(),
             docker: daemon(context)?,

@@ -152,11 +152,16 @@ impl Contexts {
         }))
     }
 
-    fn named_by(&self, name: &str, named_by: &str) -> Result<Daemon, BuilderError> {
+    /// The same; `named_by` is a clause that says who names it.
+    pub(super) fn named_by(&self, name: &str, named_by: &str) -> Result<Daemon, BuilderError> {
         self.find(name)?.ok_or_else(|| BuilderError::UnknownContext {
             name: name.to_owned(),
             named_by: named_by.to_owned(),
             known: self.names(),
+            read_from: match &self.settings.directory {
+                Some(directory) => directory.join(files::CONTEXTS).display().to_string(),
+                None => "nowhere: neither HOME nor DOCKER_CONFIG is set".to_owned(),
+            },
         })
     }
 

@@ -1,12 +1,14 @@
 //! Why there is no builder: [`BuilderError`], and what kind of failure it is ([`Kind`]), from which the exit code follows.
 
+use super::local::Missing;
 use std::path::PathBuf;
 
 /// The three ways to get a builder, for a user who has none.
 pub const THREE_WAYS: &str = "There are three ways to get a builder:
   1. start a Docker daemon; lkpkg runs BuildKit in a container there
   2. name a BuildKit that runs already: BUILDKIT_HOST=unix:///run/buildkit/buildkitd.sock, or --builders unix://…
-  3. as root, have buildkitd and runc on PATH, or set LKPKG_BUILDKITD to the program; lkpkg starts it itself";
+  3. have buildkitd and runc on PATH, or set LKPKG_BUILDKITD to the program; lkpkg starts it itself. Who is not root needs
+     rootlesskit, newuidmap and newgidmap as well";
 
 /// What kind of failure an error is; the exit code follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +25,45 @@ pub enum Kind {
     Cancelled,
 }
 
+/// What the user can do about a container of someone else's that has the builder's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Have it replaced.
+    Replace,
+    /// Do it himself: a verb of the `docker` program.
+    Docker(&'static str),
+    /// Name another one.
+    OtherName,
+}
+
+impl Remedy {
+    fn text(self, name: &str) -> String {
+        match self {
+            Self::Replace => {
+                "--builder-name chooses another name, --builder-restart replaces the container.".to_owned()
+            }
+            Self::Docker(verb) => {
+                format!(
+                    "--builder-name names another builder; for this container, whosever it is: docker {verb} {name}"
+                )
+            }
+            Self::OtherName => "--builder-name names another builder.".to_owned(),
+        }
+    }
+}
+
 /// Why there is no builder.
 #[derive(Debug, thiserror::Error)]
 pub enum BuilderError {
     /// Neither named, nor in Docker, nor on PATH.
-    #[error("no builder for {platform}: {why}\n{THREE_WAYS}")]
+    #[error("no builder for {platform}: {why}{}\n{THREE_WAYS}", listed(.missing))]
     NoBuilder {
         /// Platform that should be built.
         platform: String,
         /// What was looked for and not found.
         why: String,
+        /// What an ordinary user lacks for a `buildkitd` of their own.
+        missing: Vec<Missing>,
     },
     /// `buildkitd` is not there.
     #[error("there is no buildkitd {}\n{THREE_WAYS}", .given.as_ref().map_or("on PATH".into(), |path| format!("at {}", path.display())))]
@@ -49,11 +80,13 @@ pub enum BuilderError {
         /// The program that was found.
         buildkitd: PathBuf,
     },
-    /// Own `buildkitd` without being root.
-    #[error("buildkitd needs root here, and this is user {uid}\n{THREE_WAYS}")]
-    NotRoot {
-        /// Effective user ID.
-        uid: u32,
+    /// An ordinary user has not what a `buildkitd` of their own needs.
+    #[error("buildkitd cannot be started by the user {user}, who is not root{}", listed(.missing))]
+    Rootless {
+        /// Name of the user.
+        user: String,
+        /// All that is missing.
+        missing: Vec<Missing>,
     },
     /// No Docker daemon answers.
     #[error("no Docker daemon answers at {address}: {reason}")]
@@ -72,14 +105,16 @@ pub enum BuilderError {
         reason: String,
     },
     /// A Docker context that does not exist.
-    #[error("there is no Docker context {name:?}{named_by}; there are {}", .known.join(", "))]
+    #[error("there is no Docker context {name:?}{named_by}; there are {}, read from {read_from}", .known.join(", "))]
     UnknownContext {
         /// What was given.
         name: String,
-        /// Which variable or file names it, a subordinate clause; empty for a flag.
+        /// Which flag, variable or file names it, a subordinate clause; empty when that is not known.
         named_by: String,
         /// Those that exist.
         known: Vec<String>,
+        /// The directory in which they are looked for.
+        read_from: String,
     },
     /// A file of Docker's that says what contexts there are cannot be used.
     #[error("Docker's file {path} cannot be used: {reason}")]
@@ -195,14 +230,15 @@ pub enum BuilderError {
     },
     /// A container of this name was made by someone else.
     #[error(
-        "the container {name} was made neither by lkpkg nor by linuxkit, and is left alone: {what}\n\
-         --builder-name chooses another name, --builder-restart replaces the container."
+        "the container {name} was made neither by lkpkg nor by linuxkit, and is left alone: {what}\n{}", .remedy.text(.name)
     )]
     Foreign {
         /// Name of the container.
         name: String,
         /// What it is.
         what: String,
+        /// What the user can do.
+        remedy: Remedy,
     },
     /// A container should be replaced, but others build in it.
     #[error(
@@ -306,7 +342,7 @@ impl BuilderError {
             Self::NoBuilder { .. }
             | Self::NoBuildkitd { .. }
             | Self::NoRunc { .. }
-            | Self::NotRoot { .. }
+            | Self::Rootless { .. }
             | Self::NoDocker { .. }
             | Self::Unreachable { .. }
             | Self::NoImageStore { .. }
@@ -341,6 +377,12 @@ pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(s
     move |source| BuilderError::Io { doing, path, source }
 }
 
+/// One line for each, what is missing and what to do.
+fn listed(missing: &[Missing]) -> String {
+    let line = |one: &Missing| format!("\n  - {}\n    {}", one.what, one.remedy);
+    missing.iter().map(line).collect()
+}
+
 fn shown_log(log: &str) -> String {
     if log.is_empty() {
         return String::new();
@@ -370,12 +412,12 @@ mod tests {
             BuilderError::NoBuilder {
                 platform: "linux/amd64".into(),
                 why: "nothing there".into(),
+                missing: Vec::new(),
             },
             BuilderError::NoBuildkitd { given: None },
             BuilderError::NoBuildkitd {
                 given: Some("/b".into()),
             },
-            BuilderError::NotRoot { uid: 1000 },
         ] {
             let text = error.to_string();
             assert_eq!(error.kind(), Kind::Missing);
@@ -383,6 +425,23 @@ mod tests {
                 assert!(text.contains(way), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn an_ordinary_user_reads_all_that_is_missing() {
+        let missing = ["a", "b"].map(|what| Missing {
+            what: format!("no {what}"),
+            remedy: format!("install {what}"),
+        });
+        let error = BuilderError::Rootless {
+            user: "me".into(),
+            missing: missing.into(),
+        };
+        assert_eq!(error.kind(), Kind::Missing);
+        assert_eq!(
+            error.to_string(),
+            "buildkitd cannot be started by the user me, who is not root\n  - no a\n    install a\n  - no b\n    install b"
+        );
     }
 
     #[test]

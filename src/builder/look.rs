@@ -1,4 +1,5 @@
-//! What is at a place, and what [`super::endpoint`] would do about it: [`look`]. Creates, starts and changes nothing.
+//! What is at a place, and what [`super::endpoint`] would do about it: [`look`]; what machine it is: [`native`]. Creates, starts
+//! and changes nothing.
 
 use super::{BuilderConfig, BuilderError, Where, docker, local, remote};
 use crate::oci::Platform;
@@ -30,6 +31,18 @@ pub async fn look(place: &Where, config: &BuilderConfig) -> Result<Standing, Bui
         Where::InContainer { name, docker } => Ok(remote::in_container(name, docker, config).await?.into()),
         Where::Embedded { docker } => Ok(remote::embedded(docker, config).await?.into()),
         Where::Local(local) => local::look(local, config).await,
+    }
+}
+
+/// The platform of the machine that a place is on: what it need not emulate. None where that is not known before there is a
+/// builder.
+pub async fn native(place: &Where, config: &BuilderConfig) -> Result<Option<Platform>, BuilderError> {
+    match place {
+        Where::Address(address) => Ok(remote::dialled(address, config).await?.platforms.into_iter().next()),
+        Where::DockerContainer { docker } | Where::InContainer { docker, .. } | Where::Embedded { docker } => {
+            docker::machine(docker, config.timeout).await
+        }
+        Where::Local(_) => Ok(Some(Platform::host())),
     }
 }
 

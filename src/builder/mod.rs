@@ -30,10 +30,10 @@ pub use configuration::Registries;
 pub use context::{Contexts, Daemon, DockerSettings};
 pub use docker::{DockerImages, docker_answers, docker_version};
 pub use endpoint::{Endpoint, emulates};
-pub use error::{BuilderError, Kind};
+pub use error::{BuilderError, Kind, Remedy};
 pub use inspect::{Details, Would, inspect};
-pub use local::Local;
-pub use look::{Standing, look};
+pub use local::{Local, Missing};
+pub use look::{Standing, look, native};
 pub use remote::{DEFAULT_TIMEOUT, Dialled, KubePod, Ssh, Tcp, Tls, Way};
 pub use tend::{logs, owned, remove, stop};
 

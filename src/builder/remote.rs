@@ -16,8 +16,8 @@ pub use command::{KubePod, Ssh};
 pub use tcp::Tcp;
 pub use tls::Tls;
 
-pub(super) use client::{answered, client};
-pub(super) use stream::{ByteStream, Opener, Why};
+pub(super) use client::client;
+pub(super) use stream::{ByteStream, Opener};
 
 use super::context::Daemon;
 use super::{BuilderConfig, BuilderError, Endpoint, dial, docker};

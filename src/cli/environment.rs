@@ -27,6 +27,10 @@ variables! {
     BUILDER_CONFIG = "LINUXKIT_BUILDER_CONFIG": "A buildkitd.toml for the builder; `--builder-config` goes first.";
     BUILDKIT_HOST = "BUILDKIT_HOST": "Address of a running BuildKit (`unix://…`, `tcp://…`, `ssh://…` and others), as for buildctl; used where no builder is named.";
     BUILDKITD = "LKPKG_BUILDKITD": "The buildkitd program that lkpkg starts itself where there is no Docker daemon; otherwise it is looked for on `PATH`.";
+    ROOTLESSKIT = "LKPKG_ROOTLESSKIT": "The rootlesskit program by which an ordinary user's buildkitd is started; otherwise it is looked for beside buildkitd and on `PATH`.";
+    ROOTLESS_NETWORK = "LKPKG_ROOTLESS_NETWORK": "Network of an ordinary user's buildkitd: `slirp4netns`, `pasta`, or `host` for the machine's; otherwise the first of these that can be had.";
+    XDG_DATA_HOME = "XDG_DATA_HOME": "An ordinary user's buildkitd keeps its state in `lkpkg/buildkitd` below it; `~/.local/share` where it is not set.";
+    XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "An ordinary user's buildkitd reads `buildkit/buildkitd.toml` below it; `~/.config` where it is not set.";
     SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH": "Time of the build in seconds since 1970 (reproducible-builds.org); `--source-date-epoch` goes first.";
     PROGRESS = "BUILDKIT_PROGRESS": "Kind of progress output (`auto`, `tty`, `plain`, `rawjson`, `quiet`), as for buildx; `--progress` goes first.";
     DOCKER_HOST = "DOCKER_HOST": "Address of the Docker daemon; goes before contexts.";
@@ -54,7 +58,7 @@ const OTHERS: &[Variable] = &[
     },
     Variable {
         name: "PATH",
-        meaning: "Where `buildkitd`, `runc`, `ssh`, `kubectl` and credential helpers are looked for.",
+        meaning: "Where `buildkitd`, `runc`, `rootlesskit`, `newuidmap`, `newgidmap`, `slirp4netns`, `pasta`, `ssh`, `kubectl` and credential helpers are looked for.",
     },
 ];
 

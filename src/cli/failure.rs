@@ -128,6 +128,10 @@ impl From<OrchestratorError> for Failure {
                 scanner.as_deref().unwrap_or(DEFAULT_SCANNER),
                 *source,
             ),
+            OrchestratorError::Cache(error) => (*error).into(),
+            OrchestratorError::CacheTwice { field, .. } => Self::usage(error.to_string()).with_hint(format!(
+                "put {field} into it: --cache-to and --cache-from are templates"
+            )),
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
@@ -333,9 +337,10 @@ impl From<BuildError> for Failure {
             BuildError::Cancelled => Self::new(ExitCode::Cancelled, error.to_string()),
             BuildError::Failed(failure) => Self::new(build_code(failure.kind), build_text(&failure)),
             BuildError::Content(error) => error.into(),
-            BuildError::Context { .. } | BuildError::Request { .. } | BuildError::Secret { .. } => {
-                Self::usage(error.to_string())
-            }
+            BuildError::Context { .. }
+            | BuildError::Request { .. }
+            | BuildError::Secret { .. }
+            | BuildError::Cache { .. } => Self::usage(error.to_string()),
             BuildError::Credentials(_) | BuildError::Ssh { .. } => Self::new(ExitCode::Missing, error.to_string()),
             BuildError::Lost { .. } | BuildError::Unexpected { .. } => Self::new(ExitCode::Failed, error.to_string()),
         };

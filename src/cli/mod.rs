@@ -3,6 +3,7 @@
 
 mod args;
 mod cmd;
+mod ended;
 mod environment;
 mod failure;
 pub mod format;

@@ -4,13 +4,13 @@ use super::args::{BuildArgs, BuilderArgs, GlobalArgs, HowArgs, PackageArgs, Plat
 use super::environment as env;
 use super::failure::{ExitCode, Failure};
 use super::{output, render};
-use crate::build::{SecretSource, SshSource};
+use crate::build::{CacheEntry, CacheKind, CacheUse, SecretSource, SshSource};
 use crate::builder::choose::Builders as NamedBuilders;
 use crate::builder::{BuilderConfig, Contexts, Daemon, DockerSettings, Local, Registries};
 use crate::identity::HashOptions;
 use crate::oci::credentials::{self, CredentialSource};
 use crate::oci::{Platform, Reference};
-use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Remote, Request, SourceDate};
+use crate::orchestrator::{BuildOptions, Builders, BuildersSettings, Caches, Remote, Request, SourceDate};
 use crate::package::Overrides;
 use crate::plan::Wish;
 use crate::registry::{self, Mirrors, Registry, RegistrySettings};
@@ -183,6 +183,28 @@ pub fn ssh(how: &HowArgs) -> Result<Vec<SshSource>, Failure> {
     how.ssh.iter().map(parse).collect()
 }
 
+/// Caches that are shared with other builders. Directories become absolute, and stay templates.
+pub fn caches(how: &HowArgs) -> Result<Caches, Failure> {
+    let read = |flag: &str, texts: &[String], usage: CacheUse| {
+        let failed = |error: String| Failure::usage(format!("{flag}: {error}"));
+        let mut entries = Vec::new();
+        for text in texts.iter().filter(|text| !text.is_empty()) {
+            for mut entry in CacheEntry::parse(text, usage).map_err(|error| failed(error.to_string()))? {
+                if entry.kind == CacheKind::Local {
+                    let absolute = std::path::absolute(&entry.place).map_err(|error| failed(error.to_string()))?;
+                    entry.place = absolute.display().to_string();
+                }
+                entries.push(entry);
+            }
+        }
+        Ok::<_, Failure>(entries)
+    };
+    Ok(Caches {
+        from: read("--cache-from", &how.cache_from, CacheUse::From)?,
+        to: read("--cache-to", &how.cache_to, CacheUse::To)?,
+    })
+}
+
 /// How progress is shown, with the terminal's nature taken into account.
 pub fn render_options(progress: Progress, global: &GlobalArgs) -> render::RenderOptions {
     let is_terminal = std::io::stderr().is_terminal();
@@ -211,11 +233,16 @@ pub fn use_colour_in_data() -> bool {
 }
 
 /// Number of packages built at once when `--jobs` does not say: BuildKit spreads the work of each over its cores, and
-/// waits for registries and disks in between, so that a few more packages than cores keep it busy.
-pub fn jobs(how: &HowArgs) -> usize {
+/// waits for registries and disks in between, so that a few more packages than cores keep it busy; several builders take as
+/// many times more. What other machines have is not known, so that this one's cores have to do.
+pub fn jobs(how: &HowArgs, builders: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    how.jobs.map_or((2 * cores).clamp(4, 16), usize::from)
+    let one = (2 * cores).clamp(4, 16);
+    how.jobs.map_or((one * builders.max(1)).min(JOBS_MAX), usize::from)
 }
+
+/// The most packages that are built at once unasked: each costs this machine a few connections and files.
+const JOBS_MAX: usize = 64;
 
 /// `--sbom-scanner`: off at `false`, else the scanner's image, empty for BuildKit's own choice.
 pub fn sbom(how: &HowArgs) -> Option<String> {
@@ -245,10 +272,12 @@ pub fn build_options(how: &HowArgs, builder: &BuilderArgs, global: &GlobalArgs) 
     let mut builders = builders(builder, global)?;
     builders.config.credentials = credentials.clone();
     Ok(BuildOptions {
-        jobs: jobs(how),
+        jobs: jobs(how, builders.named.count()),
+        keep_going: how.keep_going,
         sbom: sbom(how),
         secrets: secrets(how)?,
         ssh: ssh(how)?,
+        caches: caches(how)?,
         builders: Arc::new(Builders::new(builders)),
         credentials,
         ignore_cached: how.ignore_cached,
@@ -302,16 +331,30 @@ fn registries(global: &GlobalArgs) -> Result<Registries, Failure> {
     })
 }
 
-/// Where platforms are built.
-pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSettings, Failure> {
+/// Which builders the user named, by the flag and by the environment.
+fn named_builders(args: &BuilderArgs) -> Result<NamedBuilders, Failure> {
     let environment = NamedBuilders::parse(&env::value(env::BUILDERS).unwrap_or_default());
     let environment = environment.map_err(|error| Failure::from(error).in_variable(env::BUILDERS))?;
+    let flag = NamedBuilders::parse(&args.builders)?;
+    Ok(flag.named_by("--builders").over(environment.named_by(env::BUILDERS)))
+}
+
+/// Looks whether the Docker contexts among them exist, also those that nothing would be built at this time.
+pub fn check_builders(args: &BuilderArgs) -> Result<(), Failure> {
+    let named = named_builders(args)?;
+    if named == NamedBuilders::default() {
+        return Ok(());
+    }
+    Ok(named.check(&Contexts::read(&docker()))?)
+}
+
+/// Where platforms are built.
+pub fn builders(args: &BuilderArgs, global: &GlobalArgs) -> Result<BuildersSettings, Failure> {
     Ok(BuildersSettings {
-        named: NamedBuilders::parse(&args.builders)?.over(environment),
+        named: named_builders(args)?,
         buildkit_host: env::value(env::BUILDKIT_HOST),
         docker: docker(),
         local: local_builder(&cache_directory(global)?)?,
-        uid: rustix::process::geteuid().as_raw(),
         strict_platform: args.strict_platform,
         config: BuilderConfig {
             name: args.builder_name.clone(),
@@ -351,16 +394,45 @@ fn docker_directory() -> Option<PathBuf> {
     env::value(env::DOCKER_CONFIG).map(PathBuf::from).or_else(home)
 }
 
-/// The buildkitd that lkpkg starts itself keeps its state beside the images, so that a cache that is removed takes it along.
+/// The buildkitd that lkpkg starts itself. Root's keeps its state beside the images, so that a cache that is removed takes it
+/// along. An ordinary user's has files in it that only the user's namespace can remove: it has a place of its own.
 fn local_builder(cache: &Path) -> Result<Local, Failure> {
     let failed = |error| Failure::new(ExitCode::Failed, format!("cannot tell where lkpkg itself is: {error}"));
     let program = std::env::current_exe().map_err(failed)?;
     let cache = std::path::absolute(cache).map_err(failed)?;
     let given = env::value(env::BUILDKITD).map(PathBuf::from);
-    let mut local = Local::new(program, cache.join(LOCAL_STATE)).with_programs(given.as_deref(), &env::search_path());
+    let data = match rustix::process::geteuid().is_root() {
+        true => None,
+        false => user_directory(env::XDG_DATA_HOME, ".local/share"),
+    };
+    let state = data.map_or(cache.join(LOCAL_STATE), |data| data.join(LOCAL_USER_STATE));
+    let mut local = Local::new(program, state).with_programs(given.as_deref(), &env::search_path());
     local.certificates = std::env::var_os(env::CERTIFICATES);
+    if rustix::process::geteuid().is_root() {
+        return Ok(local);
+    }
+    if let Some(directory) = user_directory(env::XDG_CONFIG_HOME, ".config") {
+        local.ambient_config = directory.join("buildkit/buildkitd.toml");
+    }
+    if let Some(given) = env::value(env::ROOTLESSKIT) {
+        local.rootless.rootlesskit = Some(std::path::absolute(given).map_err(failed)?);
+    }
+    let network = env::value(env::ROOTLESS_NETWORK).map(|network| network.parse());
+    let wrong = |reason: String| Failure::usage(reason).in_variable(env::ROOTLESS_NETWORK);
+    local.rootless.network = network.transpose().map_err(wrong)?;
     Ok(local)
 }
 
-/// Directory below the cache where a buildkitd of our own keeps its state.
+/// A directory of the user as the XDG Base Directory Specification has it: the value of `variable` when that is absolute, else
+/// below the home directory.
+fn user_directory(variable: &str, default: &str) -> Option<PathBuf> {
+    let given = env::value(variable).map(PathBuf::from);
+    let home = || env::value(env::HOME).map(|home| PathBuf::from(home).join(default));
+    given.filter(|path| path.is_absolute()).or_else(home)
+}
+
+/// Directory below the cache where root's buildkitd keeps its state.
 const LOCAL_STATE: &str = "buildkitd";
+
+/// Directory below the user's data where the buildkitd of an ordinary user keeps it.
+const LOCAL_USER_STATE: &str = "lkpkg/buildkitd";

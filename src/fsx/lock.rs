@@ -16,6 +16,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Longest pause between two tries for a lock: short enough that nobody notices.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
+/// A holder of a lock who cannot be told.
+const ANYBODY: &str = "another process";
+
 /// A shared or exclusive lock on a file of its own. Ends when it is dropped or the process dies.
 #[derive(Debug)]
 pub struct FileLock {
@@ -38,6 +41,18 @@ impl FileLock {
         Ok(lock)
     }
 
+    /// [`Self::exclusive`] without waiting; None when somebody else has it.
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, FileError> {
+        let lock = Self::open(path)?;
+        let is_ours = flocked(lock.file.try_lock()).map_err(|e| FileError::io("lock", path, e))?;
+        Ok(is_ours.then_some(lock))
+    }
+
+    /// Who holds a lock on the file, in words for the user.
+    pub fn holder(path: &Path) -> String {
+        File::open(path).map_or_else(|_| ANYBODY.to_owned(), |file| holder(&file))
+    }
+
     /// Turns the lock into an exclusive one. **While it waits, the lock is not held at all**, and after a failure it is
     /// not held either: the kernel gives the old lock up before it asks for the new one.
     pub fn make_exclusive(&self, wait: Duration) -> Result<(), FileError> {
@@ -47,6 +62,13 @@ impl FileLock {
     /// Turns the lock into a shared one.
     pub fn make_shared(&self, wait: Duration) -> Result<(), FileError> {
         acquire(&self.file, &self.path, wait, || flocked(self.file.try_lock_shared()))
+    }
+
+    /// Whether the locked file is still the one that its path names: for files that are removed while they are locked.
+    pub fn has_its_name(&self) -> bool {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let named = std::fs::metadata(&self.path).map(identity);
+        matches!((named, self.file.metadata().map(identity)), (Ok(named), Ok(own)) if named == own)
     }
 
     fn open(path: &Path) -> Result<Self, FileError> {
@@ -125,7 +147,7 @@ fn acquire(
 /// hold secrets.
 fn holder(file: &File) -> String {
     let Ok(metadata) = file.metadata() else {
-        return "another process".to_owned();
+        return ANYBODY.to_owned();
     };
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let device = (major(metadata.dev()), minor(metadata.dev()));
@@ -139,7 +161,7 @@ fn holder(file: &File) -> String {
         .collect();
     names.dedup();
     if names.is_empty() {
-        return "another process".to_owned();
+        return ANYBODY.to_owned();
     }
     names.join(", ")
 }

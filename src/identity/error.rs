@@ -79,8 +79,8 @@ pub enum IdentityError {
     /// A file or directory could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    /// The tag's template is not in the language that lkpkg knows.
-    #[error("the tag template {template:?} is wrong at column {column}: {reason}")]
+    /// A template is not in the language that lkpkg knows.
+    #[error("the template {template:?} is wrong at column {column}: {reason}")]
     Template {
         template: String,
         column: usize,

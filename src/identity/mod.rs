@@ -22,6 +22,7 @@ pub use error::IdentityError;
 pub use go_version::go_package_version;
 pub use last_change::{LastChange, last_changes};
 pub use release::releases;
+pub use template::{Fields, expand};
 
 use crate::oci::Reference;
 use crate::package::Package;
@@ -243,7 +244,7 @@ fn identity(
         (None, None) => None,
         (None, Some(places)) => Some(computed_hash(package, places, options, facts, repositories, is_dirty)?),
     };
-    let tag = match template::expand(&package.tag, hash.as_deref().unwrap_or_default())? {
+    let tag = match expand(&package.tag, &[(".Hash", hash.as_deref().unwrap_or_default())])? {
         empty if empty.is_empty() => FALLBACK_TAG.to_owned(),
         tag => tag,
     };

@@ -1,18 +1,22 @@
-//! The language of `tag`: the part of Go's text/template that makes sense for a tag.
+//! The language of `tag`, and of names of caches: the part of Go's text/template that makes sense for names.
 //!
-//! Text, `{{ }}` with trim marks (`{{-`, `-}}`), comments, `.Hash`, string and number constants, `printf` with `%s`,
+//! Text, `{{ }}` with trim marks (`{{-`, `-}}`), comments, `.Hash` and other fields, string and number constants, `printf` with `%s`,
 //! `%v`, `%q`, `%d` and `%%`, `slice`, and pipes. Anything else is an error with its column: a tag that is not what its author
 //! meant is worse than none.
 
 use super::IdentityError;
 
-/// What a template can refer to.
-const FIELDS: &str = ".Hash";
 /// What a template can call.
 const FUNCTIONS: &str = "printf, slice";
 
-/// The text that `template` makes of `hash`.
-pub(super) fn expand(template: &str, hash: &str) -> Result<String, IdentityError> {
+/// What a template can refer to: names with their dot, and what they stand for.
+pub type Fields<'a> = [(&'a str, &'a str)];
+
+/// The text that `template` makes of `fields`.
+///
+/// # Errors
+/// [`IdentityError::Template`], with the column.
+pub fn expand(template: &str, fields: &Fields<'_>) -> Result<String, IdentityError> {
     let error = |(offset, reason): Fault| IdentityError::Template {
         template: template.to_owned(),
         column: template.get(..offset).unwrap_or(template).chars().count() + 1,
@@ -33,7 +37,7 @@ pub(super) fn expand(template: &str, hash: &str) -> Result<String, IdentityError
         output.push_str(if action.trims_before { text.trim_end() } else { text });
         if !action.is_comment {
             let tokens = tokens(template, action.start, action.end).map_err(error)?;
-            output.push_str(&evaluate(&tokens, open, hash).map_err(error)?.to_string());
+            output.push_str(&evaluate(&tokens, open, fields).map_err(error)?.to_string());
         }
         (at, is_trimmed) = (action.after, action.trims_after);
     }
@@ -187,15 +191,17 @@ fn quoted(rest: &str) -> Result<(Token, usize), String> {
 }
 
 /// The value of a pipeline: each command's value is the last argument of the next.
-fn evaluate(tokens: &[(usize, Token)], open: usize, hash: &str) -> Result<Value, Fault> {
+fn evaluate(tokens: &[(usize, Token)], open: usize, fields: &Fields<'_>) -> Result<Value, Fault> {
     let mut piped: Option<Value> = None;
     for command in tokens.split(|(_, token)| *token == Token::Pipe) {
         let Some(((at, head), rest)) = command.split_first() else {
             return Err((open, "a value or a function is missing".to_owned()));
         };
         let operand = |(at, token): &(usize, Token)| match token {
-            Token::Field(name) if name == ".Hash" => Ok(Value::Text(hash.to_owned())),
-            Token::Field(name) => Err((*at, format!("unknown field {name}: there is {FIELDS}"))),
+            Token::Field(name) => match fields.iter().find(|(known, _)| known == name) {
+                Some((_, value)) => Ok(Value::Text((*value).to_owned())),
+                None => Err((*at, unknown(name, fields))),
+            },
             Token::Word(name) => Err((*at, format!("{name} cannot stand here: functions come first"))),
             Token::Value(value) => Ok(value.clone()),
             Token::Pipe => Err((*at, "unexpected |".to_owned())),
@@ -215,6 +221,12 @@ fn evaluate(tokens: &[(usize, Token)], open: usize, hash: &str) -> Result<Value,
         piped = Some(Value::Text(call(name, &arguments).map_err(|reason| (*at, reason))?));
     }
     piped.ok_or((open, "a value or a function is missing".to_owned()))
+}
+
+fn unknown(name: &str, fields: &Fields<'_>) -> String {
+    let known: Vec<&str> = fields.iter().map(|(known, _)| *known).collect();
+    let verb = if known.len() == 1 { "is" } else { "are" };
+    format!("unknown field {name}: there {verb} {}", known.join(", "))
 }
 
 fn call(name: &str, arguments: &[Value]) -> Result<String, String> {
@@ -283,15 +295,15 @@ fn printf(format: &str, arguments: &[Value]) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    const HASH: &str = "0123456789abcdef";
+    const FIELDS: &Fields<'_> = &[(".Hash", "0123456789abcdef")];
 
     #[test]
     fn templates_expand_as_in_go() {
         for (template, expected) in [
             ("", ""),
             ("v1", "v1"),
-            ("{{.Hash}}", HASH),
-            ("{{ .Hash }}", HASH),
+            ("{{.Hash}}", "0123456789abcdef"),
+            ("{{ .Hash }}", "0123456789abcdef"),
             ("a-{{.Hash}}-b", "a-0123456789abcdef-b"),
             ("a {{- .Hash -}} b", "a0123456789abcdefb"),
             ("{{.Hash}}{{.Hash}}", "0123456789abcdef0123456789abcdef"),
@@ -304,7 +316,7 @@ mod tests {
             ("{{ slice .Hash 12 }}", "cdef"),
             (r#"{{ "}}" }}{{ `a\b` }}{{ 12 }}"#, r"}}a\b12"),
         ] {
-            match expand(template, HASH) {
+            match expand(template, FIELDS) {
                 Ok(text) => assert_eq!(text, expected, "{template}"),
                 Err(error) => assert!(
                     expected.is_empty() && error.to_string().contains("more arguments"),
@@ -312,6 +324,17 @@ mod tests {
                 ),
             }
         }
+    }
+
+    #[test]
+    fn other_fields_are_the_callers() {
+        let fields = [(".Arch", "amd64"), (".Name", "n")];
+        assert_eq!(expand("r/{{.Name}}:{{.Arch}}", &fields).expect("a text"), "r/n:amd64");
+        let error = expand("{{.Hash}}", &fields).expect_err("no hash").to_string();
+        assert!(
+            error.ends_with("unknown field .Hash: there are .Arch, .Name"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -335,7 +358,7 @@ mod tests {
             ("{{ $x }}", 4, "unexpected '$'"),
             ("{{ (.Hash) }}", 4, "unexpected '('"),
         ] {
-            let error = expand(template, HASH).expect_err(template).to_string();
+            let error = expand(template, FIELDS).expect_err(template).to_string();
             assert!(
                 error.contains(&format!("column {column}:")) && error.contains(text),
                 "{template}: {error}"
@@ -346,9 +369,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics_and_plain_text_stays(text in ".*") {
-            let _ = expand(&text, HASH);
+            let _ = expand(&text, FIELDS);
             let plain = text.replace('{', "");
-            proptest::prop_assert_eq!(expand(&plain, HASH).ok(), Some(plain));
+            proptest::prop_assert_eq!(expand(&plain, FIELDS).ok(), Some(plain));
         }
     }
 }

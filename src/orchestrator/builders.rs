@@ -25,8 +25,6 @@ pub struct BuildersSettings {
     pub docker: DockerSettings,
     /// A `buildkitd` of our own.
     pub local: Local,
-    /// Effective user ID.
-    pub uid: u32,
     /// Whether builders that would emulate a platform are refused.
     pub strict_platform: bool,
     /// How a builder that lkpkg runs itself should be.
@@ -237,7 +235,7 @@ impl Builders {
             buildkit_host: settings.buildkit_host.clone(),
             docker_silent_because: None,
             local: settings.local.clone(),
-            uid: settings.uid,
+            missing: Vec::new(),
         };
         if facts.needs_docker(platforms)? {
             let answer = match known.docker.take() {
@@ -250,6 +248,9 @@ impl Builders {
                 },
             };
             facts.docker_silent_because = known.docker.insert(answer).clone().err();
+            if facts.docker_silent_because.is_some() {
+                facts.missing = builder::local::missing(&settings.local);
+            }
         }
         Ok(facts)
     }

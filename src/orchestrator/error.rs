@@ -46,6 +46,21 @@ pub enum OrchestratorError {
         /// Why.
         source: Box<BuildError>,
     },
+    /// A cache that cannot be used.
+    #[error(transparent)]
+    Cache(Box<BuildError>),
+    /// Two that would be written to the same place.
+    #[error("{one} and {other} would both write their cache to {place}, and the last one would be all that is there")]
+    CacheTwice {
+        /// A package, or platforms of one.
+        one: String,
+        /// Another one.
+        other: String,
+        /// Where.
+        place: String,
+        /// What would tell them apart, for a template.
+        field: &'static str,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -151,6 +166,13 @@ pub enum OrchestratorError {
     /// A task of ours ended in a panic.
     #[error("a task ended unexpectedly: {0}")]
     Panic(String),
+}
+
+impl From<BuildError> for OrchestratorError {
+    /// Of what is read before a build; a build has a package.
+    fn from(error: BuildError) -> Self {
+        Self::Cache(Box::new(error))
+    }
 }
 
 impl OrchestratorError {

@@ -5,8 +5,10 @@ use crate::build::{self, Worker};
 use crate::builder::{self, BuilderConfig, BuilderError, Details, Kind, Standing, Where};
 use crate::event::{CancellationToken, Events};
 use crate::oci::Platform;
+use crate::plan::{Plan, PlannedPackage};
 use futures_util::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A builder, and what was seen there.
 pub struct Seen {
@@ -30,7 +32,51 @@ pub struct Inspected {
     pub workers: Vec<Worker>,
 }
 
+/// How long a plan waits for builders: it is read by people, and what they build is planned without.
+const PLAN_WAIT: Duration = Duration::from_secs(2);
+
 impl Builders {
+    /// Writes into a plan which of its builds would be emulated, as far as that can be known. Nothing is started or created.
+    pub async fn mark_emulated(&self, plan: &mut Plan) {
+        let mut platforms: Vec<Platform> = plan.packages.iter().flat_map(PlannedPackage::to_build).collect();
+        platforms.sort();
+        platforms.dedup();
+        // Who does not answer in time says nothing.
+        if let Ok(found) = tokio::time::timeout(PLAN_WAIT, self.emulated(&platforms)).await {
+            plan.mark_emulated(&found);
+        }
+    }
+
+    /// Whether builders would emulate these platforms; those of which it is not known are left out.
+    async fn emulated(&self, platforms: &[Platform]) -> BTreeMap<Platform, bool> {
+        let chosen = self.places(platforms).await;
+        let places: BTreeSet<&Where> = chosen.iter().flatten().flatten().collect();
+        let ask = async |place| {
+            (
+                place,
+                builder::native(place, &self.settings.config).await.ok().flatten(),
+            )
+        };
+        let machines: BTreeMap<&Where, Option<Platform>> =
+            join_all(places.into_iter().map(ask)).await.into_iter().collect();
+        let mut found = BTreeMap::new();
+        for (platform, places) in platforms.iter().zip(&chosen) {
+            let Ok(places) = places else { continue };
+            let emulates = |place: &Where| {
+                let machine = machines.get(place).and_then(Option::as_ref)?;
+                Some(builder::emulates(std::slice::from_ref(machine), platform))
+            };
+            // A pool gives the work to who need not emulate it.
+            let each: Vec<Option<bool>> = places.iter().map(emulates).collect();
+            if each.contains(&Some(false)) {
+                found.insert(platform.clone(), false);
+            } else if !each.contains(&None) {
+                found.insert(platform.clone(), true);
+            }
+        }
+        found
+    }
+
     /// The same as [`Builders::seen`], with all that can be learned of them.
     pub async fn inspected(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! [`prepare`] turns directories into [`Prepared`] packages (package, identity, build args, images read from);
 //! [`plan`] asks the store what it holds and decides, [`plan_asking`] asks registries as well; [`complete`] adds what only a
-//! build has to know; [`build()`] carries a plan out on the builders; [`report`] says what is there then. [`publish()`]
+//! build has to know; [`build()`] carries a plan out on the builders and tells how each package [`Ended`]; [`report`] says what is there then. [`publish()`]
 //! brings an image of the store to a registry.
 
 pub mod again;
@@ -10,9 +10,11 @@ mod ask;
 mod blocking;
 mod build;
 mod builders;
+mod cache;
 mod depends;
 mod docker;
 pub mod doctor;
+mod ended;
 mod error;
 mod inspect;
 mod labels;
@@ -27,11 +29,14 @@ mod solve;
 mod tags;
 mod transfer;
 mod wanted;
+mod work;
 
 pub use ask::Answers;
 pub use build::{BuildOptions, PublishOptions, build};
 pub use builders::{Builders, BuildersSettings};
+pub use cache::Caches;
 pub use depends::Remote;
+pub use ended::{Ended, How};
 pub use error::OrchestratorError;
 pub use inspect::{InspectedImage, Inspection, Listed, Located, Platforms, in_cache, in_registry, inspect, sboms};
 pub use look_after::{Inspected, Seen};
@@ -45,7 +50,7 @@ use crate::oci::{Descriptor, Reference};
 use crate::plan::{Candidate, Facts, Plan, Wish};
 use crate::registry::Registry;
 use crate::store::Store;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What became of one package of a plan.
 #[derive(Clone, Debug)]
@@ -57,20 +62,18 @@ pub struct PackageReport {
     pub releases: Vec<(String, Descriptor)>,
 }
 
-/// One report a package, in their order: of what was published, of what `store` holds now, and of what registries had.
+/// One report a package that is as it was wished, in their order: of what was published, of what `store` holds now, and of
+/// what registries had.
 pub fn report(
     prepared: &[Prepared],
-    published: &BTreeMap<String, Published>,
+    ended: &[Ended],
     store: &Store,
     answers: &Answers,
 ) -> Result<Vec<PackageReport>, OrchestratorError> {
     let view = store.view()?;
-    let report = |one: &Prepared| {
+    let report = |(one, ended): (&Prepared, &Ended)| {
         let name = one.identity.reference.store_name();
-        let mut names = published
-            .get(&name)
-            .map(|published| published.names.clone())
-            .unwrap_or_default();
+        let mut names = ended.published.clone().unwrap_or_default().names;
         let own = names.iter().position(|(reference, _)| reference.store_name() == name);
         let mut found = own.map(|own| names.remove(own).1);
         if found.is_none() {
@@ -88,7 +91,8 @@ pub fn report(
                 .collect(),
         })
     };
-    prepared.iter().map(report).collect()
+    let good = prepared.iter().zip(ended).filter(|(_, ended)| ended.how.is_good());
+    good.map(report).collect()
 }
 
 /// Decides what has to be done with what `store` holds; no registry is asked.

@@ -2,7 +2,7 @@
 
 use super::{BuildOptions, OrchestratorError, Prepared, labels};
 use crate::attest;
-use crate::build::{self, BuildRequest, CachedImage};
+use crate::build::{self, BuildRequest, CacheDirectories, CachedImage};
 use crate::builder::Endpoint;
 use crate::content::Content;
 use crate::event::{CancellationToken, Event, Events, Step};
@@ -21,12 +21,14 @@ pub(super) async fn solve(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Descriptor, OrchestratorError> {
-    let request = request(one, platforms, store, options)?;
+    let mut request = request(one, platforms, store, options)?;
+    let caches = options.caches.of(one, &request.platforms)?;
+    (request.cache_from, request.cache_to, request.cache_directories) = caches.open(events).await?;
     let index = run(one, &request, endpoint, Arc::clone(store) as _, events, cancel).await?;
     Ok(store.merge_platforms(&one.identity.reference, &index).await?)
 }
 
-/// What BuildKit is asked.
+/// What BuildKit is asked, without caches of other builders.
 pub(super) fn request(
     one: &Prepared,
     platforms: Vec<Platform>,
@@ -57,6 +59,9 @@ pub(super) fn request(
         secrets: options.secrets.clone(),
         ssh: options.ssh.clone(),
         cached_images,
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
+        cache_directories: CacheDirectories::default(),
         credentials: options.credentials.clone(),
         name: one.identity.reference.store_name(),
     })

@@ -115,6 +115,7 @@ fn platforms(candidate: &Candidate<'_>, wish: &Wish, facts: &Facts) -> Vec<Plann
     let decide = |platform: Platform| {
         let (action, reason) = decide(&candidate.identity.reference.store_name(), &platform, wish, facts);
         PlannedPlatform {
+            is_emulated: None,
             platform,
             action,
             reason,

@@ -109,6 +109,9 @@ pub struct PlannedPlatform {
     pub action: Action,
     /// Why.
     pub reason: Reason,
+    /// Whether the builder would emulate it; None where it is not built or that is not known.
+    #[serde(rename = "emulated", skip_serializing_if = "Option::is_none")]
+    pub is_emulated: Option<bool>,
 }
 
 /// What is done for a platform.
@@ -210,6 +213,14 @@ impl PlannedPackage {
 }
 
 impl Plan {
+    /// Writes down which builds would be emulated.
+    pub fn mark_emulated(&mut self, emulated: &BTreeMap<Platform, bool>) {
+        let all = self.packages.iter_mut().flat_map(|package| &mut package.platforms);
+        for one in all.filter(|one| one.action == Action::Build) {
+            one.is_emulated = emulated.get(&one.platform).copied();
+        }
+    }
+
     /// Whether what is to be done may depend on what registries have.
     pub fn asks_registry(&self) -> bool {
         self.packages.iter().any(PlannedPackage::asks_registry)

@@ -5,6 +5,7 @@
 //! store open. Nothing here knows packages, builds or registries.
 
 mod blobs;
+mod building;
 mod compare;
 mod error;
 mod export;
@@ -23,6 +24,7 @@ mod verify;
 #[cfg(test)]
 mod fixture;
 
+pub use building::Building;
 pub use compare::{Compared, Difference};
 pub use error::StoreError;
 pub use export::{ExportFormat, ExportOptions};

@@ -1,5 +1,5 @@
 //! containerd's content service over the session: BuildKit reads cached images from, and writes its result into, the
-//! caller's [`Content`].
+//! caller's [`Content`]; local caches have one of their own each.
 //!
 //! Nothing is held here but one message a stream; writes are in [`super::ingest`].
 
@@ -10,6 +10,7 @@ use super::proto::{
     StatusResponse, UpdateRequest, UpdateResponse, WriteContentRequest, WriteContentResponse,
 };
 use super::{Answers, FirstFailure, Held};
+use crate::build::cache::{CacheDirectories, STORE_PREFIX};
 use crate::content::{Content, ContentError};
 use crate::oci::Digest;
 use futures_util::StreamExt;
@@ -28,26 +29,51 @@ const STORE_HEADER: &str = "buildkit-attachable-store-id";
 /// How much of a blob goes into one message: few messages, and still little memory.
 const READ_CHUNK_BYTES: usize = 256 * 1024;
 
-/// Serves one [`Content`] as both stores.
+/// Serves one [`Content`] as both stores, and the local caches.
 pub struct ContentServer {
     pub content: Arc<dyn Content>,
+    pub caches: CacheDirectories,
     pub failure: Arc<FirstFailure>,
     pub held: Held,
 }
 
+/// One of the stores.
+struct Chosen {
+    content: Arc<dyn Content>,
+    is_written: bool,
+    /// Where it is said that reading failed.
+    failure: Arc<FirstFailure>,
+}
+
 impl ContentServer {
-    fn is_export(&self, metadata: &MetadataMap) -> Result<bool, Status> {
+    fn chosen(&self, metadata: &MetadataMap) -> Result<Chosen, Status> {
         let name = metadata
             .get(STORE_HEADER)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        match name.strip_prefix("oci:") {
-            Some(CACHE_STORE) => Ok(false),
-            None if name == EXPORT_STORE => Ok(true),
-            _ => Err(Status::not_found(format!("there is no store {name:?} here"))),
+        let unknown = || Status::not_found(format!("there is no store {name:?} here"));
+        if let Some(path) = name.strip_prefix(STORE_PREFIX) {
+            return Ok(Chosen {
+                content: self.caches.get(path).ok_or_else(unknown)?.clone(),
+                is_written: true,
+                // A build does without a cache that cannot be read.
+                failure: Arc::default(),
+            });
         }
+        let is_written = match name.strip_prefix("oci:") {
+            Some(CACHE_STORE) => false,
+            None if name == EXPORT_STORE => true,
+            _ => return Err(unknown()),
+        };
+        Ok(Chosen {
+            content: self.content.clone(),
+            is_written,
+            failure: self.failure.clone(),
+        })
     }
+}
 
+impl Chosen {
     async fn size(&self, digest: &Digest) -> Result<u64, Status> {
         match self.content.size(digest).await {
             Ok(Some(size)) => Ok(size),
@@ -82,9 +108,9 @@ impl ContentService for ContentServer {
     type WriteStream = Answers<WriteContentResponse>;
 
     async fn info(&self, request: Request<InfoRequest>) -> Result<Response<InfoResponse>, Status> {
-        self.is_export(request.metadata())?;
+        let store = self.chosen(request.metadata())?;
         let digest = digest(&request.get_ref().digest)?;
-        let size = number(self.size(&digest).await?);
+        let size = number(store.size(&digest).await?);
         let info = Info {
             digest: digest.to_string(),
             size,
@@ -95,17 +121,17 @@ impl ContentService for ContentServer {
 
     /// Labels are for containerd's garbage collection; they are taken and not kept.
     async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<UpdateResponse>, Status> {
-        self.is_export(request.metadata())?;
+        self.chosen(request.metadata())?;
         Ok(Response::new(UpdateResponse {
             info: request.into_inner().info,
         }))
     }
 
     async fn read(&self, request: Request<ReadContentRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        self.is_export(request.metadata())?;
+        let store = self.chosen(request.metadata())?;
         let request = request.into_inner();
         let digest = digest(&request.digest)?;
-        let size = self.size(&digest).await?;
+        let size = store.size(&digest).await?;
         let offset = u64::try_from(request.offset).unwrap_or(u64::MAX);
         let rest = size.checked_sub(offset).ok_or_else(|| {
             Status::out_of_range(format!(
@@ -117,12 +143,9 @@ impl ContentService for ContentServer {
             Ok(wanted) if wanted > 0 => wanted.min(rest),
             _ => rest,
         };
-        let reader = self
-            .content
-            .read(&digest, offset)
-            .await
-            .map_err(|error| self.fail(error))?;
-        let failure = self.failure.clone();
+        let reader = store.content.read(&digest, offset).await;
+        let reader = reader.map_err(|error| store.fail(error))?;
+        let failure = store.failure;
         let chunks = ReaderStream::with_capacity(reader.take(length), READ_CHUNK_BYTES);
         let answers = chunks.scan(offset, move |at, chunk| {
             let answer = match chunk {
@@ -156,11 +179,12 @@ impl ContentService for ContentServer {
         &self,
         request: Request<Streaming<WriteContentRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
-        if !self.is_export(request.metadata())? {
+        let store = self.chosen(request.metadata())?;
+        if !store.is_written {
             return Err(Status::permission_denied("the cache is not written to by name"));
         }
         let ingest = Ingest::new(
-            self.content.clone(),
+            store.content,
             self.failure.clone(),
             self.held.clone(),
             request.into_inner(),
@@ -169,7 +193,7 @@ impl ContentService for ContentServer {
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        self.is_export(request.metadata())?;
+        self.chosen(request.metadata())?;
         // An ingest lives as long as its stream and cannot be taken up again.
         Err(Status::not_found(format!(
             "there is no ingest {:?}",
@@ -178,7 +202,7 @@ impl ContentService for ContentServer {
     }
 
     async fn abort(&self, request: Request<AbortRequest>) -> Result<Response<Empty>, Status> {
-        self.is_export(request.metadata())?;
+        self.chosen(request.metadata())?;
         Ok(Response::new(Empty {}))
     }
 }

@@ -17,7 +17,7 @@ mod transport;
 pub use content::CACHE_STORE;
 
 use super::filesync::FileSyncService;
-use super::{BuildError, SecretSource, SshSource};
+use super::{BuildError, CacheDirectories, SecretSource, SshSource};
 use crate::content::Content;
 use crate::oci::credentials::CredentialSource;
 use bollard_buildkit_proto::health::health_server::HealthServer;
@@ -58,6 +58,8 @@ pub struct Services {
     pub files: FileSyncService,
     /// Cached images, and the place for the result.
     pub content: Arc<dyn Content>,
+    /// Local caches.
+    pub caches: CacheDirectories,
     /// What registries are shown.
     pub credentials: CredentialSource,
     /// Secrets of RUN.
@@ -108,6 +110,7 @@ impl Session {
             .add_service(
                 proto::content_server::ContentServer::new(content::ContentServer {
                     content: services.content,
+                    caches: services.caches,
                     failure: failure.clone(),
                     held: holder,
                 })

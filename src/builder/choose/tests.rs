@@ -10,13 +10,18 @@ fn facts(builders: &str, host: Option<&str>, has_docker: bool, has_buildkitd: bo
         buildkitd: has_buildkitd.then(|| "/usr/bin/buildkitd".into()),
         ..Local::new("/lkpkg", "/state")
     };
+    let missing = (uid != 0).then(|| Missing {
+        what: "rootlesskit is not there".into(),
+        remedy: "install it".into(),
+    });
+    let missing = missing.into_iter().collect();
     Facts {
         builders: Builders::parse(builders).expect(builders),
         contexts: Contexts::read(&DockerSettings::default()),
         buildkit_host: host.map(str::to_owned),
         docker_silent_because: (!has_docker).then(|| "no such socket".to_owned()),
         local,
-        uid,
+        missing,
     }
 }
 
@@ -69,6 +74,9 @@ fn the_first_that_is_there_is_taken() {
     check(facts("", None, true, true, 0), "linux/amd64", docker);
     check(facts("", None, true, false, 1000), "linux/amd64", docker);
     check(facts("", None, false, true, 0), "linux/amd64", &["local"]);
+    let mut fit = facts("", None, false, true, 1000);
+    fit.missing.clear();
+    check(fit, "linux/amd64", &["local"]);
 }
 
 #[test]
@@ -149,7 +157,13 @@ fn what_is_missing_is_named() {
     check(
         facts("", None, false, true, 1000),
         Kind::Missing,
-        &["needs root, this is user 1000", "three ways"],
+        &[
+            "who is not root, cannot start buildkitd",
+            "no such socket",
+            "rootlesskit is not there",
+            "install it",
+            "three ways",
+        ],
     );
     check(
         facts("", Some("npipe://a"), true, true, 0),
@@ -215,4 +229,14 @@ fn docker_is_asked_only_when_it_matters() {
     check("linux/amd64=local", None, true);
     check("linux/amd64=local", Some("unix:///h"), false);
     check("linux/amd64=docker-container", Some("unix:///h"), false);
+}
+
+#[test]
+fn a_builder_that_is_named_twice_is_one() {
+    let count = |text| Builders::parse(text).expect("builders").count();
+    assert_eq!(count(""), 0);
+    assert_eq!(
+        count("linux/amd64=local,linux/arm64=local,linux/arm64=tcp://a:1,unix:///b"),
+        3
+    );
 }

@@ -10,7 +10,7 @@ mod registries;
 pub use registries::Registries;
 
 use super::{BuilderConfig, BuilderError};
-use named::Named;
+use named::{ENDINGS, KEY_ENDING, Named};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -89,10 +89,18 @@ impl Configuration {
             path,
             target,
             is_secret,
+            is_directory,
         } in named::take(&mut document).map_err(wrong)?
         {
             let named_by = format!("{key} of the builder configuration {}", place.display());
             let path = find(&path, place, config.home.as_deref());
+            if is_directory {
+                for name in certificates(&named_by, &path)? {
+                    let (bytes, is_secret) = (read_named(&named_by, &path.join(&name))?, name.ends_with(KEY_ENDING));
+                    files.insert(format!("{target}/{name}"), ConfigFile { bytes, is_secret });
+                }
+                continue;
+            }
             let bytes = read_named(&named_by, &path)?;
             files.insert(target, ConfigFile { bytes, is_secret });
         }
@@ -177,6 +185,30 @@ fn find(path: &str, config: &Path, home: Option<&Path>) -> PathBuf {
         return beside;
     }
     path.into()
+}
+
+/// The names of the certificates and keys in a directory. As for BuildKit, one that is not there has none.
+fn certificates(named_by: &str, path: &Path) -> Result<Vec<String>, BuilderError> {
+    let failed = |source| BuilderError::ConfigFile {
+        named_by: named_by.into(),
+        path: path.into(),
+        source,
+    };
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        // What is not UTF-8 is left out: the name could not be in an archive.
+        if let Ok(name) = entry.map_err(failed)?.file_name().into_string()
+            && ENDINGS.iter().any(|ending| name.ends_with(ending))
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn read_named(named_by: &str, path: &Path) -> Result<Vec<u8>, BuilderError> {

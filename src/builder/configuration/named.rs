@@ -5,10 +5,18 @@ use toml::{Table, Value};
 /// Directory of certificates and keys, below the configuration's.
 const CERTIFICATES: &str = "certs/";
 
+/// The key of directories as Docker's certs.d has them.
+const DIRECTORY: &str = "tlsconfigdir";
+
+/// How the files end that BuildKit reads in such a directory; the last of them is private.
+pub(super) const ENDINGS: [&str; 3] = [".crt", ".cert", KEY_ENDING];
+/// How private ones end.
+pub(super) const KEY_ENDING: &str = ".key";
+
 /// What is wrong with a document: the key, and why.
 pub(super) type Wrong = (String, String);
 
-/// A file that a document names.
+/// A file, or a directory of files, that a document names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Named {
     /// Where it is named, as `registry."x".ca[0]`.
@@ -19,6 +27,8 @@ pub(super) struct Named {
     pub target: String,
     /// Whether it is a private key.
     pub is_secret: bool,
+    /// Whether it is a directory, of which all certificates and keys are meant.
+    pub is_directory: bool,
 }
 
 /// The files that `document` names, in their order; their paths become the targets.
@@ -48,19 +58,21 @@ fn each(document: &mut Table, visit: &mut dyn FnMut(Named, &mut String)) -> Resu
             let Value::String(text) = value else {
                 return Err((key, "it is no path in quotes".to_owned()));
             };
-            let (target, is_secret) = (format!("{CERTIFICATES}{directory}/{file}.pem"), file.ends_with(".key"));
-            let path = String::new();
-            visit(
-                Named {
-                    key,
-                    path,
-                    target,
-                    is_secret,
-                },
-                text,
-            );
+            let is_directory = file.starts_with(DIRECTORY);
+            let ending = if is_directory { "" } else { ".pem" };
+            let named = Named {
+                key,
+                path: String::new(),
+                target: format!("{CERTIFICATES}{directory}/{file}{ending}"),
+                is_secret: file.ends_with(".key"),
+                is_directory,
+            };
+            visit(named, text);
             Ok(())
         };
+        for (number, path) in list(registry, &key, DIRECTORY)?.iter_mut().enumerate() {
+            see(format!("{DIRECTORY}[{number}]"), format!("{DIRECTORY}.{number}"), path)?;
+        }
         for (number, authority) in list(registry, &key, "ca")?.iter_mut().enumerate() {
             see(format!("ca[{number}]"), format!("ca.{number}"), authority)?;
         }
@@ -177,6 +189,26 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn directories_are_named_too() {
+        let mut document = document("[registry.a]\ntlsconfigdir = ['/etc/certs.d/a', 'b']\n");
+        let found = take(&mut document).expect("names");
+        let seen: Vec<_> = found
+            .iter()
+            .map(|one| (one.key.as_str(), one.target.as_str(), one.is_directory))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("registry.\"a\".tlsconfigdir[0]", "certs/a/tlsconfigdir.0", true),
+                ("registry.\"a\".tlsconfigdir[1]", "certs/a/tlsconfigdir.1", true),
+            ]
+        );
+        place(&mut document, "/etc/buildkit");
+        let text = document.to_string();
+        assert!(text.contains("\"/etc/buildkit/certs/a/tlsconfigdir.1\""), "{text}");
     }
 
     #[test]

@@ -87,6 +87,36 @@ fn what_is_named_is_taken_along_from_home_beside_and_anywhere() {
 }
 
 #[test]
+fn directories_are_taken_along_with_what_is_read_in_them() {
+    let files = Files::new(&[
+        ("buildkitd.toml", "[registry.r]\ntlsconfigdir = ['certs.d', 'none']\n"),
+        ("certs.d/ca.crt", "ca"),
+        ("certs.d/client.cert", "cert"),
+        ("certs.d/client.key", "key"),
+        ("certs.d/readme", "nobody reads it"),
+    ]);
+    let configuration = files.load().expect("loads");
+    let seen: Vec<_> = configuration
+        .files()
+        .map(|(path, file)| (path, file.is_secret))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("certs/r/tlsconfigdir.0/ca.crt", false),
+            ("certs/r/tlsconfigdir.0/client.cert", false),
+            ("certs/r/tlsconfigdir.0/client.key", true),
+        ]
+    );
+    let label = || files.load().expect("loads").label();
+    let first = label();
+    files.write("certs.d/readme", "still nobody");
+    assert_eq!(label(), first);
+    files.write("certs.d/ca.crt", "another");
+    assert_ne!(label(), first);
+}
+
+#[test]
 fn only_what_matters_is_a_change() {
     let one = "debug = true\n[registry.r]\nca = ['ca.pem']\nmirrors = ['a', 'b']\n[worker.oci]\ngc = false\n";
     let files = Files::new(&[("buildkitd.toml", one), ("ca.pem", "ca"), ("moved.pem", "ca")]);

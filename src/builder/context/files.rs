@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Docker's configuration, in its directory.
 pub const CONFIG: &str = "config.json";
+/// Where each context has a directory, named by the digest of its name.
+pub const CONTEXTS: &str = "contexts/meta";
 
 #[derive(Deserialize)]
 struct Config {
@@ -44,12 +46,7 @@ pub fn current(directory: &Path) -> Result<Option<String>, Broken> {
 
 /// All contexts, by their digests.
 pub fn contexts(directory: &Path) -> BTreeMap<String, Result<Found, Broken>> {
-    let entries = directory
-        .join("contexts/meta")
-        .read_dir()
-        .into_iter()
-        .flatten()
-        .flatten();
+    let entries = directory.join(CONTEXTS).read_dir().into_iter().flatten().flatten();
     let digests = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let read = |digest: String| match context(directory, &digest) {
         Ok(found) => found.map(|found| (digest, Ok(found))),
@@ -60,7 +57,7 @@ pub fn contexts(directory: &Path) -> BTreeMap<String, Result<Found, Broken>> {
 
 /// Where a context is described.
 pub fn meta(directory: &Path, digest: &str) -> PathBuf {
-    directory.join("contexts/meta").join(digest).join("meta.json")
+    directory.join(CONTEXTS).join(digest).join("meta.json")
 }
 
 fn context(directory: &Path, digest: &str) -> Result<Option<Found>, Broken> {

@@ -8,7 +8,7 @@ use super::super::{BuilderConfig, BuilderError, Endpoint};
 use super::container::{Container, Created, Removed, There};
 use super::ready::ready;
 use super::users::{Mark, Users, users};
-use super::{connect, image};
+use super::{connect, image, remedy};
 use crate::event::{Event, Events};
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,11 @@ impl Work<'_> {
                 }
                 (Decision::Refuse { what }, _) => {
                     let name = name.clone();
-                    return Err(BuilderError::Foreign { name, what });
+                    return Err(BuilderError::Foreign {
+                        name,
+                        what,
+                        remedy: remedy(self.config),
+                    });
                 }
                 (_, _) if self.config.as_it_is => {
                     let what = format!("no container {name}");

@@ -8,17 +8,28 @@ use super::super::look::Standing;
 use super::super::{BuilderConfig, BuilderError, dial};
 use super::container::Container;
 use super::users::Mark;
-use super::{connect, exec};
+use super::{connect, exec, remedy};
+use crate::oci::Platform;
+use bollard::models::SystemVersion;
 use std::time::Duration;
 
 /// The version of a Docker daemon, `28.5.2`; empty when it does not say. One on another machine may take until `limit`.
 pub async fn docker_version(daemon: &Daemon, limit: Duration) -> Result<String, BuilderError> {
+    Ok(version(daemon, limit).await?.version.unwrap_or_default())
+}
+
+async fn version(daemon: &Daemon, limit: Duration) -> Result<SystemVersion, BuilderError> {
     let docker = connect(daemon, limit).await?;
-    let version = docker.version().await.map_err(|source| BuilderError::Docker {
+    docker.version().await.map_err(|source| BuilderError::Docker {
         doing: format!("asking the Docker daemon at {daemon} for its version"),
         source,
-    })?;
-    Ok(version.version.unwrap_or_default())
+    })
+}
+
+/// The machine that a Docker daemon is on; None when it does not say.
+pub(in super::super) async fn machine(daemon: &Daemon, limit: Duration) -> Result<Option<Platform>, BuilderError> {
+    let version = version(daemon, limit).await?;
+    Ok(version.arch.map(|architecture| Platform::linux(&architecture)))
 }
 
 /// The BuildKit in the container that `config` describes, or what will be done to have one.
@@ -52,8 +63,11 @@ pub(in super::super) async fn look(daemon: &Daemon, config: &BuilderConfig) -> R
             return coming(format!("the container {name} will be replaced: {reason}"));
         }
         Decision::Refuse { what } => {
-            let name = name.clone();
-            return Err(BuilderError::Foreign { name, what });
+            return Err(BuilderError::Foreign {
+                name: name.clone(),
+                what,
+                remedy: remedy(config),
+            });
         }
     }
     let id = there.map_or_else(|| name.clone(), |there| there.id);

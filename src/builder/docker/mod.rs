@@ -22,13 +22,13 @@ mod volume;
 pub(super) use endpoint::endpoint;
 pub use images::DockerImages;
 pub use look::docker_version;
-pub(super) use look::{inspect, look};
+pub(super) use look::{inspect, look, machine};
 pub(super) use tend::{logs, remove, stop};
 
-use super::BuilderError;
 use super::context::Daemon;
-use super::remote::{self, Way, Why};
-use bollard::{API_DEFAULT_VERSION, Docker};
+use super::remote::{self, Way};
+use super::{BuilderConfig, BuilderError, Remedy};
+use bollard::Docker;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -55,9 +55,15 @@ pub(super) async fn connect(daemon: &Daemon, limit: Duration) -> Result<Docker, 
     UnixStream::connect(path)
         .await
         .map_err(|error| silent(error.to_string()))?;
-    let client = Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_TIMEOUT_S, API_DEFAULT_VERSION);
-    let client = client.map_err(|error| silent(error.to_string()))?;
-    remote::answered(client, daemon, ANSWER_TIMEOUT, &Why::default()).await
+    remote::client(daemon, REQUEST_TIMEOUT_S, ANSWER_TIMEOUT).await
+}
+
+/// What a user can do about a container of someone else's: where a builder is taken as it is, none is replaced.
+fn remedy(config: &BuilderConfig) -> Remedy {
+    match config.as_it_is {
+        true => Remedy::OtherName,
+        false => Remedy::Replace,
+    }
 }
 
 /// A new stream to BuildKit in a container that someone else looks after.

@@ -3,7 +3,7 @@
 use super::super::context::Daemon;
 use super::super::decide::Maker;
 use super::super::tend::SETTLE_TIMEOUT;
-use super::super::{BuilderConfig, BuilderError, Endpoint};
+use super::super::{BuilderConfig, BuilderError, Endpoint, Remedy};
 use super::connect;
 use super::container::{Container, Removed, There};
 use super::ready::ready;
@@ -26,7 +26,7 @@ pub(in super::super) async fn stop(
     force: bool,
     events: &Events,
 ) -> Result<(), BuilderError> {
-    let (container, there) = find(daemon, config).await?;
+    let (container, there) = find(daemon, config, "stop").await?;
     let name = &container.name;
     match there {
         None => events.notice(format!("there is no container {name}")).await,
@@ -51,7 +51,7 @@ pub(in super::super) async fn remove(
     force: bool,
     events: &Events,
 ) -> Result<(), BuilderError> {
-    let (container, there) = find(daemon, config).await?;
+    let (container, there) = find(daemon, config, "rm").await?;
     let (name, mut there) = (container.name.clone(), there);
     let state = match keep_state {
         true => "keeping its state",
@@ -82,7 +82,7 @@ pub(in super::super) async fn remove(
         match removed {
             Removed::ByUs if !keep_state => return container.remove_volume().await,
             Removed::ByUs | Removed::BySomeone => return Ok(()),
-            Removed::NotYet => there = own(&container).await?,
+            Removed::NotYet => there = own(&container, "rm").await?,
         }
     }
     match there {
@@ -101,7 +101,7 @@ pub(in super::super) async fn logs(
     config: &BuilderConfig,
     mut more: impl FnMut(&[u8]) -> bool,
 ) -> Result<(), BuilderError> {
-    let (container, there) = find(daemon, config).await?;
+    let (container, there) = find(daemon, config, "logs").await?;
     let Some(there) = there else {
         let what = format!("no container {}", container.name);
         return Err(BuilderError::NoneYet { what });
@@ -117,19 +117,25 @@ pub(in super::super) async fn logs(
     Ok(())
 }
 
-async fn find(daemon: &Daemon, config: &BuilderConfig) -> Result<(Container, Option<There>), BuilderError> {
+/// `verb` is what Docker's program calls it.
+async fn find(
+    daemon: &Daemon,
+    config: &BuilderConfig,
+    verb: &'static str,
+) -> Result<(Container, Option<There>), BuilderError> {
     let container = Container::new(connect(daemon, config.timeout).await?, &config.name);
-    let there = own(&container).await?;
+    let there = own(&container, verb).await?;
     Ok((container, there))
 }
 
 /// The container, if there is one; an error when it is someone else's.
-async fn own(container: &Container) -> Result<Option<There>, BuilderError> {
+async fn own(container: &Container, verb: &'static str) -> Result<Option<There>, BuilderError> {
     let there = container.inspect().await?;
     match there.as_ref().map(|there| &there.found.maker) {
         Some(Maker::Other(what)) => Err(BuilderError::Foreign {
             name: container.name.clone(),
             what: what.clone(),
+            remedy: Remedy::Docker(verb),
         }),
         _ => Ok(there),
     }

@@ -1,4 +1,5 @@
-//! One `buildkitd` process: started, waited for, ended. What the supervisor owns.
+//! One `buildkitd` process: started, waited for, ended. What the supervisor owns. An ordinary user's is RootlessKit, with
+//! `buildkitd` in it.
 
 use super::super::error::io;
 use super::super::{BuilderError, dial};
@@ -37,7 +38,15 @@ impl Daemon {
     pub fn start(options: &SuperviseOptions, places: &Places) -> Result<Self, BuilderError> {
         let log = places.open_log()?;
         let errors = log.try_clone().map_err(io("opening the log", &places.log))?;
-        let mut command = Command::new(&options.buildkitd);
+        let mut command = match &options.rootless {
+            None => Command::new(&options.buildkitd),
+            Some(manner) => {
+                places.make_runtime()?;
+                let mut command = manner.command(Some(&places.rootlesskit));
+                command.env("XDG_RUNTIME_DIR", &places.runtime).arg(&options.buildkitd);
+                command
+            }
+        };
         command
             .arg("--addr")
             .arg(address(places))
@@ -50,16 +59,20 @@ impl Daemon {
         command.arg("--otel-socket-path").arg(&places.trace_socket);
         // The same as in the container: it only allows what a solve asks for explicitly.
         command.args(["--allow-insecure-entitlement", "network.host"]);
+        if options.rootless.as_ref().is_some_and(|manner| !manner.has_sandbox) {
+            command.arg("--oci-worker-no-process-sandbox");
+        }
         if let Some(config) = &options.config {
             command.arg("--config").arg(config);
         }
+        let program = command.as_std().get_program().to_owned();
         let child = command
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
             .process_group(0)
             .spawn()
-            .map_err(io("starting", &options.buildkitd))?;
+            .map_err(io("starting", program))?;
         let id = child
             .id()
             .and_then(pid)
@@ -103,8 +116,7 @@ impl Daemon {
 
     /// Ends it and everything that it started, and takes its files away.
     pub async fn end(mut self, places: &Places) {
-        // Signals fail only for a group that is gone.
-        let _ = rustix::process::kill_process_group(self.group, Signal::TERM);
+        ask_to_end(self.group);
         if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
             let _ = self.child.wait().await;
@@ -112,6 +124,16 @@ impl Daemon {
         kill_adopted();
         places.clear();
     }
+}
+
+/// Asks a daemon, the leader of a process group, to end. Signals fail only for one that is gone.
+fn ask_to_end(leader: Pid) {
+    let _ = match rustix::process::geteuid().is_root() {
+        true => rustix::process::kill_process_group(leader, Signal::TERM),
+        // RootlessKit hands it on. Whoever in the group got it as well would hand it on once more, and BuildKit takes the
+        // third one for impatience.
+        false => rustix::process::kill_process(leader, Signal::TERM),
+    };
 }
 
 /// Lets processes whose parent dies become children of this one, so that [`kill_adopted`] finds them.
@@ -161,7 +183,7 @@ pub(super) async fn clear_away(places: &Places) -> Result<(), BuilderError> {
         .and_then(pid);
     if let Some(orphan) = recorded.filter(|orphan| is_at(*orphan, &address(places))) {
         note_in_log(places, &format!("ending buildkitd {orphan}, whose supervisor is gone"));
-        let _ = rustix::process::kill_process_group(orphan, Signal::TERM);
+        ask_to_end(orphan);
         if wait_for_root(places).await.is_err() {
             let _ = rustix::process::kill_process_group(orphan, Signal::KILL);
             wait_for_root(places).await?;

@@ -1,5 +1,6 @@
 //! Whether the `buildkitd` that runs is the one that is wanted: wanted × greeting → [`Decision`]. Pure.
 
+use super::rootless::Network;
 use super::talk::Greeting;
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ pub(super) struct Wanted {
     pub buildkitd: PathBuf,
     /// Its configuration file, if it shall have one; another content has another path.
     pub config: Option<PathBuf>,
+    /// The network that the user asks for, if any.
+    pub network: Option<Network>,
 }
 
 /// What to do with the daemon that runs.
@@ -34,6 +37,11 @@ pub(super) fn decide(wanted: &Wanted, found: &Greeting, is_restart: bool) -> Dec
             found.buildkitd.display(),
             wanted.buildkitd.display()
         )
+    } else if let Some(network) = wanted.network
+        && network != found.network.unwrap_or_default()
+    {
+        let there = found.network.unwrap_or_default();
+        format!("its network is {there}, wanted is {network}")
     } else if found.config != wanted.config {
         "its configuration changed".to_owned()
     } else {
@@ -56,10 +64,12 @@ mod tests {
             let wanted = Wanted {
                 buildkitd: "/b".into(),
                 config: wanted_config.map(PathBuf::from),
+                network: None,
             };
             let found = Greeting {
                 buildkitd: program.into(),
                 config: found_config.map(PathBuf::from),
+                network: None,
                 pid: 1,
             };
             let expected = expected.map_or(Decision::Keep, |reason| Decision::Replace { reason: reason.into() });
@@ -72,5 +82,32 @@ mod tests {
         check(None, Some("1"), "/b", false, Some("its configuration changed"));
         check(None, None, "/c", false, Some("it is /c, wanted is /b"));
         check(None, None, "/b", true, Some("a restart was asked for"));
+    }
+    #[test]
+    fn another_network_is_a_reason_only_where_one_is_asked_for() {
+        use Network::{Host, Slirp4netns};
+        let check = |wanted: Option<Network>, found: Option<Network>, expected: Option<&str>| {
+            let wanted = Wanted {
+                buildkitd: "/b".into(),
+                config: None,
+                network: wanted,
+            };
+            let found = Greeting {
+                buildkitd: "/b".into(),
+                config: None,
+                network: found,
+                pid: 1,
+            };
+            let expected = expected.map_or(Decision::Keep, |reason| Decision::Replace { reason: reason.into() });
+            assert_eq!(decide(&wanted, &found, false), expected);
+        };
+        check(None, Some(Slirp4netns), None);
+        check(Some(Host), Some(Host), None);
+        check(
+            Some(Host),
+            Some(Slirp4netns),
+            Some("its network is slirp4netns, wanted is host"),
+        );
+        check(Some(Host), None, None);
     }
 }

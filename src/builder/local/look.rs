@@ -3,29 +3,32 @@
 use super::super::configuration::Configuration;
 use super::super::inspect::{Details, Would};
 use super::super::look::Standing;
-use super::decide::{Decision, Wanted, decide};
+use super::asked::Asked;
+use super::decide::{Decision, decide};
 use super::places::Places;
 use super::talk::Conversation;
-use super::{BuilderConfig, BuilderError, Local, configuration, dial, options};
+use super::{BuilderConfig, BuilderError, Local, dial};
 use std::path::Path;
 
 /// The daemon that runs, or what will be done to have one.
 pub(in super::super) async fn look(local: &Local, config: &BuilderConfig) -> Result<Standing, BuilderError> {
-    let (options, configuration) = (options(local)?, configuration(config)?);
+    let asked = Asked::read(local, config)?;
+    let options = &asked.options;
     let is_there = Places::has_root(&options.state);
     let will = |what: String| Ok(Standing::Coming { is_there, what });
-    let starting = || will(format!("{} will be started", options.buildkitd.display()));
+    let starting = async || {
+        let manner = asked.manner().await?;
+        let manner = manner.map(|manner| format!(" {manner}")).unwrap_or_default();
+        will(format!("{} will be started{manner}", options.buildkitd.display()))
+    };
     let Ok(state) = options.state.canonicalize() else {
-        return starting();
+        return starting().await;
     };
     let places = Places::of(&state, rustix::process::geteuid().as_raw());
     let Some(conversation) = Conversation::begin(&places.control_socket).await else {
-        return starting();
+        return starting().await;
     };
-    let wanted = Wanted {
-        buildkitd: options.buildkitd.clone(),
-        config: configuration.map(|configuration| places.config_file(&configuration)),
-    };
+    let wanted = asked.wanted(&conversation.greeting, &places)?;
     if !config.as_it_is
         && let Decision::Replace { reason } = decide(&wanted, &conversation.greeting, config.restart)
     {
@@ -34,34 +37,35 @@ pub(in super::super) async fn look(local: &Local, config: &BuilderConfig) -> Res
     // Not held: it may end in this very moment, and then the next build starts another.
     match dial::unix("local", &places.buildkitd_socket).await {
         Ok(endpoint) => Ok(endpoint.into()),
-        Err(_) => starting(),
+        Err(_) => starting().await,
     }
 }
 
 /// What the daemon of that place is made of, and what a build would do about it.
 pub(in super::super) async fn inspect(local: &Local, config: &BuilderConfig) -> Result<Details, BuilderError> {
-    let (options, configuration) = (options(local)?, configuration(config)?);
+    let asked = Asked::read(local, config)?;
+    let label = |configuration: Option<Configuration>| configuration.as_ref().map(Configuration::label);
     let mut details = Details {
         image: None,
         config: None,
-        wanted_config: configuration.as_ref().map(Configuration::label),
-        state: options.state.display().to_string(),
-        would: match Places::has_root(&options.state) {
+        wanted_config: label(asked.configuration(asked.likely_network())?.configuration),
+        state: asked.options.state.display().to_string(),
+        would: match Places::has_root(&asked.options.state) {
             true => Would::Start,
             false => Would::Create,
         },
     };
-    let Ok(state) = options.state.canonicalize() else {
+    let Ok(state) = asked.options.state.canonicalize() else {
         return Ok(details);
     };
     let places = Places::of(&state, rustix::process::geteuid().as_raw());
     let Some(Conversation { greeting, .. }) = Conversation::begin(&places.control_socket).await else {
         return Ok(details);
     };
-    let wanted = Wanted {
-        buildkitd: options.buildkitd,
-        config: configuration.map(|configuration| places.config_file(&configuration)),
-    };
+    let wanted = asked.wanted_anew(&greeting, &places)?;
+    if let Some(network) = greeting.network {
+        details.wanted_config = label(asked.configuration(Some(network))?.configuration);
+    }
     details.would = match decide(&wanted, &greeting, config.restart) {
         Decision::Keep => Would::Keep,
         Decision::Replace { reason } => Would::Replace {

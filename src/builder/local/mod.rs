@@ -6,29 +6,35 @@
 //! ```
 //!
 //! Whether the daemon that runs is the one that is wanted is decided by `decide.rs`, purely. The supervisor is
-//! [`supervise()`]; the two talk as `talk.rs` says. Nothing here looks at the environment: the caller finds the programs.
+//! [`supervise()`]; the two talk as `talk.rs` says. An ordinary user's daemon is started by RootlessKit (`rootless/`). Nothing
+//! here looks at the environment: the caller finds the programs.
 
+mod asked;
 mod daemon;
 mod decide;
 mod lock;
 mod look;
 mod places;
+mod programs;
+mod rootless;
 mod supervise;
 mod talk;
 mod tend;
 
 pub(super) use look::{inspect, look};
+pub use programs::Local;
+pub use rootless::{Manner, Missing, Network, Rootless, missing};
 pub use supervise::{SUPERVISE_COMMAND, SuperviseOptions, supervise};
 pub(super) use tend::{logs, remove, stop};
 
-use super::configuration::{CERTIFICATES_VARIABLE, Configuration, Loaded, Reach};
+use super::configuration::CERTIFICATES_VARIABLE;
 use super::error::{io, users};
 use super::{BuilderConfig, BuilderError, Endpoint, dial};
-use crate::event::Events;
-use decide::{Decision, Wanted, decide};
+use crate::event::{Event, Events};
+use asked::{Asked, Configured};
+use decide::{Decision, decide};
 use places::Places;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +46,7 @@ use tokio::net::UnixStream;
 /// work, short enough that a machine used once is clean again soon.
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// What every `buildkitd` reads when it is told nothing else. Where it is told something, that comes on top of it.
+/// What root's `buildkitd` reads when it is told nothing else. Where it is told something, that comes on top of it.
 const AMBIENT_CONFIG: &str = "/etc/buildkit/buildkitd.toml";
 
 /// How often we look again. Each round ends with a daemon in use, an error, or one that ended just now under our hands;
@@ -57,96 +63,28 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a supervisor may take to notice that its daemon is gone.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A `buildkitd` that lkpkg starts itself: its programs and its place.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Local {
-    /// The program of lkpkg, which starts itself again as the supervisor.
-    pub lkpkg: PathBuf,
-    /// The program `buildkitd`; None when there is none.
-    pub buildkitd: Option<PathBuf>,
-    /// The container runtime, `runc` or `buildkit-runc`; None when there is none.
-    pub runc: Option<PathBuf>,
-    /// Directory of its state, log and lock. One daemon a directory.
-    pub state: PathBuf,
-    /// How long it stays when nobody uses it.
-    pub idle: Duration,
-    /// The value of `SSL_CERT_DIR`; None when it is not set.
-    pub certificates: Option<OsString>,
-}
-
-impl Local {
-    /// A place without programs, and the default idle time.
-    pub fn new(lkpkg: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
-        Self {
-            lkpkg: lkpkg.into(),
-            buildkitd: None,
-            runc: None,
-            state: state.into(),
-            idle: DEFAULT_IDLE,
-            certificates: None,
-        }
-    }
-
-    /// Finds the programs: `buildkitd` as `given`, else on `search_path` (the value of `PATH`); the runtime beside it, else
-    /// on `search_path`. Whether a given program is there is looked at when it is needed.
-    #[must_use]
-    pub fn with_programs(mut self, given: Option<&Path>, search_path: &OsStr) -> Self {
-        let on_path: Vec<PathBuf> = std::env::split_paths(search_path).collect();
-        self.buildkitd = match given {
-            Some(path) => std::path::absolute(path).ok(),
-            None => find("buildkitd", &on_path),
-        };
-        let beside = self.buildkitd.as_deref().and_then(Path::parent).map(Path::to_owned);
-        let directories: Vec<PathBuf> = beside.into_iter().chain(on_path).collect();
-        // Debian keeps runc in /usr/sbin, which is not on the PATH of everybody.
-        let directories = [directories, vec!["/usr/sbin".into(), "/sbin".into()]].concat();
-        self.runc = find("buildkit-runc", &directories).or_else(|| find("runc", &directories));
-        self
-    }
-}
-
-fn find(program: &str, directories: &[PathBuf]) -> Option<PathBuf> {
-    directories
-        .iter()
-        .map(|directory| directory.join(program))
-        .find(|path| path.is_absolute() && path.is_file())
-}
-
 /// The local `buildkitd`, started when none runs. It is in use as long as the endpoint's channel lives.
 pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) -> Result<Endpoint, BuilderError> {
-    let configuration = configuration(config)?;
-    let mut options = options(local)?;
-    if config.as_it_is && !Places::has_root(&options.state) {
-        let what = format!("no buildkitd in {}", options.state.display());
+    let asked = Asked::read(local, config)?;
+    if config.as_it_is && !Places::has_root(&asked.options.state) {
+        let what = format!("no buildkitd in {}", asked.options.state.display());
         return Err(BuilderError::NoneYet { what });
     }
-    let places = Places::prepare(&options.state)?;
-    options.config = configuration
-        .as_ref()
-        .map(|configuration| places.config_file(configuration));
-    let mut wanted = Wanted {
-        buildkitd: options.buildkitd.clone(),
-        config: options.config.clone(),
-    };
-    if config.as_it_is
-        && let Some(there) = Conversation::begin(&places.control_socket).await
-    {
-        wanted.buildkitd = there.greeting.buildkitd;
-        wanted.config = there.greeting.config;
-    }
+    let places = Places::prepare(&asked.options.state)?;
     let mut is_restart = config.restart && !config.as_it_is;
 
     // The usual case needs no lock: it runs, and is right.
-    if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
+    if !is_restart && let Some(endpoint) = join(&places, &asked, events).await? {
         return Ok(endpoint);
     }
     // One process at a time starts or ends a daemon; the others wait here and then find it.
     let _start = lock::exclusive(&places.start_lock, REPORT_TIMEOUT).await?;
     for _ in 0..ROUNDS {
-        if !is_restart && let Some(endpoint) = join(&places, &wanted, events).await? {
+        if !is_restart && let Some(endpoint) = join(&places, &asked, events).await? {
             return Ok(endpoint);
         }
         if let Some(conversation) = Conversation::begin(&places.control_socket).await {
+            let wanted = asked.wanted(&conversation.greeting, &places)?;
             if let Decision::Replace { reason } = decide(&wanted, &conversation.greeting, is_restart) {
                 end(conversation, &places, &reason, config.wait, events).await?;
                 events.notice(format!("restarting buildkitd: {reason}")).await;
@@ -155,17 +93,7 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
             }
         }
         is_restart = false;
-        events.notice(starting(&options, &places)).await;
-        places.write_config(configuration.as_ref())?;
-        let mut supervisor = tokio::process::Command::new(&local.lkpkg);
-        if let (Some(configuration), Some(directory)) =
-            (&configuration, options.config.as_deref().and_then(Path::parent))
-            && let Some(value) = configuration.certificates(directory, local.certificates.as_deref())
-        {
-            // The supervisor's environment is the daemon's.
-            supervisor.env(CERTIFICATES_VARIABLE, value);
-        }
-        start(supervisor, &options, &places).await?;
+        start(&asked, &places, events).await?;
     }
     let reason = format!("it ended {ROUNDS} times as soon as it was there");
     Err(BuilderError::NotStarted {
@@ -173,6 +101,37 @@ pub async fn endpoint(local: &Local, config: &BuilderConfig, events: &Events) ->
         reason,
         log: daemon::log_tail(&places.log),
     })
+}
+
+/// Starts a daemon: the way is found out, the configuration written, and a supervisor told of both.
+async fn start(asked: &Asked<'_>, places: &Places, events: &Events) -> Result<(), BuilderError> {
+    let mut options = asked.options.clone();
+    options.rootless = asked.manner().await?;
+    let network = options.rootless.as_ref().map(|manner| manner.network);
+    let Configured {
+        configuration,
+        left_out,
+    } = asked.configuration(network)?;
+    for mirror in left_out {
+        let text = format!(
+            "the mirror {mirror} is on the loopback of this machine, which buildkitd cannot reach from its own network; it goes \
+             without. LKPKG_ROOTLESS_NETWORK=host gives it the machine's"
+        );
+        events.send(Event::Warning(text)).await;
+    }
+    options.config = configuration
+        .as_ref()
+        .map(|configuration| places.config_file(configuration));
+    events.notice(starting(&options, places)).await;
+    places.write_config(configuration.as_ref())?;
+    let mut supervisor = tokio::process::Command::new(&asked.local.lkpkg);
+    if let (Some(configuration), Some(directory)) = (&configuration, options.config.as_deref().and_then(Path::parent))
+        && let Some(value) = configuration.certificates(directory, asked.local.certificates.as_deref())
+    {
+        // The supervisor's environment is the daemon's.
+        supervisor.env(CERTIFICATES_VARIABLE, value);
+    }
+    start_supervisor(supervisor, &options, places).await
 }
 
 /// Ends the daemon as soon as nobody uses it, and says whom it waits for.
@@ -214,54 +173,24 @@ async fn end(
 /// What users read: that something stays behind, for how long, and where.
 fn starting(options: &SuperviseOptions, places: &Places) -> String {
     let (program, state) = (options.buildkitd.display(), places.state.display());
+    let manner = match &options.rootless {
+        Some(manner) => format!(" {manner}"),
+        None => String::new(),
+    };
     format!(
-        "starting {program}; it ends {} s after its last use, its state and log are in {state}",
+        "starting {program}{manner}; it ends {} s after its last use, its state and log are in {state}",
         options.idle.as_secs()
     )
 }
 
-/// What the supervisor is told; an error when something is missing.
-fn options(local: &Local) -> Result<SuperviseOptions, BuilderError> {
-    let given = local.buildkitd.clone();
-    let Some(buildkitd) = given.clone().filter(|path| path.is_file()) else {
-        return Err(BuilderError::NoBuildkitd { given });
-    };
-    let uid = rustix::process::geteuid();
-    if !uid.is_root() {
-        return Err(BuilderError::NotRoot { uid: uid.as_raw() });
-    }
-    let runc = local.runc.clone().ok_or_else(|| BuilderError::NoRunc {
-        buildkitd: buildkitd.clone(),
-    })?;
-    let absolute = |path: &Path| std::path::absolute(path).map_err(io("finding", path));
-    Ok(SuperviseOptions {
-        state: absolute(&local.state)?,
-        buildkitd,
-        runc,
-        config: None,
-        // Less than the moment between its start and its first use would be no time at all.
-        idle: local.idle.max(Duration::from_secs(1)),
-    })
-}
-
-/// What the daemon is configured with. What is given with flags does not take away what the machine's own file says.
-fn configuration(config: &BuilderConfig) -> Result<Option<Configuration>, BuilderError> {
-    let load = |base: Option<&Path>| Configuration::load(config, base, Reach::Machine);
-    let Loaded { configuration, .. } = load(config.config.as_deref())?;
-    let ambient = Path::new(AMBIENT_CONFIG);
-    if config.config.is_none() && configuration.is_some() && ambient.exists() {
-        return Ok(load(Some(ambient))?.configuration);
-    }
-    Ok(configuration)
-}
-
 /// The daemon that runs, when one does and it is the right one. The connection to its supervisor goes into the channel's
 /// dialler, and so is held as long as any clone of the endpoint.
-async fn join(places: &Places, wanted: &Wanted, events: &Events) -> Result<Option<Endpoint>, BuilderError> {
+async fn join(places: &Places, asked: &Asked<'_>, events: &Events) -> Result<Option<Endpoint>, BuilderError> {
     let Some(conversation) = Conversation::begin(&places.control_socket).await else {
         return Ok(None);
     };
-    if decide(wanted, &conversation.greeting, false) != Decision::Keep {
+    let wanted = asked.wanted(&conversation.greeting, places)?;
+    if decide(&wanted, &conversation.greeting, false) != Decision::Keep {
         return Ok(None);
     }
     let pid = conversation.greeting.pid;
@@ -291,7 +220,7 @@ async fn join(places: &Places, wanted: &Wanted, events: &Events) -> Result<Optio
 }
 
 /// Starts a supervisor and waits for its word.
-async fn start(
+async fn start_supervisor(
     mut supervisor: tokio::process::Command,
     options: &SuperviseOptions,
     places: &Places,
@@ -340,30 +269,7 @@ async fn start(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn programs_are_found_beside_and_on_the_path() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let make = |name: &str| {
-            let path = directory.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
-            std::fs::write(&path, "").expect("a file");
-            path
-        };
-        let [given, beside, on_path, _runc] = [
-            make("given/buildkitd"),
-            make("given/buildkit-runc"),
-            make("path/buildkitd"),
-            make("path/buildkit-runc"),
-        ];
-        let search = directory.path().join("path");
-        let local = |given: Option<&Path>, search: &OsStr| Local::new("/l", "/s").with_programs(given, search);
-
-        let found = local(Some(&given), search.as_os_str());
-        assert_eq!((found.buildkitd, found.runc), (Some(given.clone()), Some(beside)));
-        assert_eq!(local(None, search.as_os_str()).buildkitd, Some(on_path));
-        assert_eq!(local(None, OsStr::new("")).buildkitd, None);
-    }
+    use std::ffi::OsStr;
 
     #[tokio::test]
     async fn what_is_missing_is_said_before_anything_is_started() {

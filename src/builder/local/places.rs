@@ -26,6 +26,8 @@ pub(super) struct Places {
     pub state: PathBuf,
     /// BuildKit's own state.
     pub root: PathBuf,
+    /// The same on its way out.
+    pub removed: PathBuf,
     pub log: PathBuf,
     /// The log before this one.
     pub old_log: PathBuf,
@@ -41,6 +43,10 @@ pub(super) struct Places {
     pub buildkitd_socket: PathBuf,
     /// Where the supervisor listens; there exactly as long as the daemon can be used.
     pub control_socket: PathBuf,
+    /// What RootlessKit keeps while it runs; a socket is in it.
+    pub rootlesskit: PathBuf,
+    /// `XDG_RUNTIME_DIR` of an ordinary user's daemon. The user's own ends with the session, the daemon does not.
+    pub runtime: PathBuf,
     /// BuildKit's trace socket; its default place is shared by all daemons of the machine.
     pub trace_socket: PathBuf,
 }
@@ -59,6 +65,7 @@ impl Places {
         };
         Self {
             root: state.join(ROOT),
+            removed: state.join("root.removed"),
             log: state.join("buildkitd.log"),
             old_log: state.join("buildkitd.log.old"),
             pid: state.join("buildkitd.pid"),
@@ -68,6 +75,9 @@ impl Places {
             buildkitd_socket: sockets.join(LONGEST_SOCKET),
             control_socket: sockets.join("control.sock"),
             trace_socket: sockets.join("otel.sock"),
+            // `rk/api.sock` is no longer than the longest.
+            rootlesskit: sockets.join("rk"),
+            runtime: state.join("run"),
             sockets,
             state: state.to_owned(),
         }
@@ -99,6 +109,11 @@ impl Places {
         protect(&self.sockets)
     }
 
+    /// Makes the directory that stands for the user's `XDG_RUNTIME_DIR`.
+    pub fn make_runtime(&self) -> Result<(), BuilderError> {
+        make_directory(&self.runtime)
+    }
+
     /// Takes away what a daemon leaves behind, but not its state.
     pub fn clear(&self) {
         // What cannot be removed is not there, or makes the next start fail with a reason.
@@ -109,6 +124,10 @@ impl Places {
             &self.control_socket,
         ] {
             let _ = std::fs::remove_file(path);
+        }
+        // RootlessKit and runc take these away themselves, unless they are killed.
+        for directory in [&self.rootlesskit, &self.runtime] {
+            let _ = std::fs::remove_dir_all(directory);
         }
         if self.sockets != self.state {
             let _ = std::fs::remove_dir(&self.sockets);

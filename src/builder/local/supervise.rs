@@ -8,6 +8,7 @@ use super::super::error::io;
 use super::daemon::{Daemon, STOP_TIMEOUT, adopt_orphans, clear_away};
 use super::lock;
 use super::places::Places;
+use super::rootless::Manner;
 use super::talk::{Answer, Greeting, Line, Report, Wish, hear, say};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,6 +38,9 @@ pub struct SuperviseOptions {
     pub runc: PathBuf,
     /// `--config`: its configuration file.
     pub config: Option<PathBuf>,
+    /// `--rootlesskit`, `--network`, `--network-program` and `--no-process-sandbox`: how an ordinary user's is started; None for
+    /// root's.
+    pub rootless: Option<Manner>,
     /// `--idle-seconds`: how long an unused daemon stays.
     pub idle: Duration,
 }
@@ -50,9 +54,24 @@ impl SuperviseOptions {
             ("--buildkitd", Some(&self.buildkitd)),
             ("--runc", Some(&self.runc)),
         ];
-        for (flag, path) in paths.into_iter().chain([("--config", self.config.as_ref())]) {
+        let manner = self.rootless.as_ref();
+        let others = [
+            ("--config", self.config.as_ref()),
+            ("--rootlesskit", manner.map(|manner| &manner.rootlesskit)),
+            (
+                "--network-program",
+                manner.and_then(|manner| manner.network_program.as_ref()),
+            ),
+        ];
+        for (flag, path) in paths.into_iter().chain(others) {
             if let Some(path) = path {
                 arguments.extend([flag.into(), path.into()]);
+            }
+        }
+        if let Some(manner) = manner {
+            arguments.extend(["--network".into(), manner.network.to_string().into()]);
+            if !manner.has_sandbox {
+                arguments.push("--no-process-sandbox".into());
             }
         }
         arguments.extend(["--idle-seconds".into(), self.idle.as_secs().to_string().into()]);
@@ -111,6 +130,7 @@ async fn start(options: &SuperviseOptions, places: &Places) -> Result<Started, B
     let greeting = Greeting {
         buildkitd: options.buildkitd.clone(),
         config: options.config.clone(),
+        network: options.rootless.as_ref().map(|manner| manner.network),
         pid: daemon.id(),
     };
     match UnixListener::bind(&places.control_socket) {
@@ -240,6 +260,7 @@ fn report(report: &Report) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rootless::Network;
     use super::*;
 
     #[test]
@@ -249,6 +270,7 @@ mod tests {
             buildkitd: "/b".into(),
             runc: "/r".into(),
             config: None,
+            rootless: None,
             idle: Duration::from_secs(9),
         };
         let check = |options: &SuperviseOptions, expected: &str| {
@@ -260,11 +282,25 @@ mod tests {
         );
         let configured = SuperviseOptions {
             config: Some("/c".into()),
-            ..options
+            ..options.clone()
         };
         check(
             &configured,
             "__keep-buildkitd --state /s --buildkitd /b --runc /r --config /c --idle-seconds 9",
+        );
+        let rootless = SuperviseOptions {
+            rootless: Some(Manner {
+                rootlesskit: "/k".into(),
+                network: Network::Pasta,
+                network_program: Some("/p".into()),
+                has_sandbox: false,
+            }),
+            ..options
+        };
+        check(
+            &rootless,
+            "__keep-buildkitd --state /s --buildkitd /b --runc /r --rootlesskit /k --network-program /p --network pasta \
+             --no-process-sandbox --idle-seconds 9",
         );
     }
 }

@@ -5,6 +5,7 @@
 //! by whatever end: no user is forgotten, none stays behind. To the process that started it, the supervisor says one
 //! [`Report`] on standard output.
 
+use super::rootless::Network;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,10 @@ pub(super) struct Greeting {
     pub buildkitd: PathBuf,
     /// Its configuration file, if it has one.
     pub config: Option<PathBuf>,
-    /// Process ID of `buildkitd`.
+    /// Its network; None for root's, which has the machine's.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// Process ID of `buildkitd`; of the RootlessKit around it where there is one.
     pub pid: u32,
 }
 

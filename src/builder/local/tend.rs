@@ -1,4 +1,5 @@
-//! A `buildkitd` of our own ended and removed, and its log read. The programs are not needed for it.
+//! A `buildkitd` of our own ended and removed, and its log read. The programs are not needed for it, except for those by which
+//! an ordinary user gets into the namespace of the state that is to be removed.
 
 use super::super::BuilderError;
 use super::super::error::io;
@@ -6,7 +7,7 @@ use super::super::tend::SETTLE_TIMEOUT;
 use super::daemon::{STOP_TIMEOUT, clear_away, pid};
 use super::places::Places;
 use super::talk::Conversation;
-use super::{LOOK_INTERVAL, Local, REPORT_TIMEOUT, lock};
+use super::{LOOK_INTERVAL, Local, REPORT_TIMEOUT, lock, rootless};
 use crate::event::Events;
 use rustix::process::Signal;
 use std::fs::File;
@@ -42,11 +43,25 @@ pub(in super::super) async fn remove(
         events.notice(nothing(local)).await;
         return Ok(());
     };
+    if !keep_state && !rustix::process::geteuid().is_root() {
+        rootless::can_remove(local)?;
+    }
     let _locks = end(&places, force, "removed", events).await?;
     if keep_state {
         return Ok(());
     }
     events.notice(format!("removing {}", places.state.display())).await;
+    // First out of the way, in one step: what is not removed to its end is no state that a daemon would begin on.
+    match std::fs::rename(&places.root, &places.removed) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // An earlier removal was interrupted.
+        Err(_) if places.removed.exists() => {
+            remove_all(local, &places.removed).await?;
+            std::fs::rename(&places.root, &places.removed).map_err(io("moving", &places.root))?;
+        }
+        renamed => renamed.map_err(io("moving", &places.root))?,
+    }
+    remove_all(local, &places.removed).await?;
     // The locks stay: whoever waits for one at this moment must wait for the same as who comes next.
     let failed = || io("reading the directory", &places.state);
     for entry in std::fs::read_dir(&places.state).map_err(failed())? {
@@ -55,13 +70,25 @@ pub(in super::super) async fn remove(
         if path == places.start_lock || path == places.supervisor_lock {
             continue;
         }
-        let removed = match entry.file_type().map_err(failed())?.is_dir() {
-            true => std::fs::remove_dir_all(&path),
-            false => std::fs::remove_file(&path),
-        };
-        removed.map_err(io("removing", &path))?;
+        match entry.file_type().map_err(failed())?.is_dir() {
+            true => remove_all(local, &path).await?,
+            false => std::fs::remove_file(&path).map_err(io("removing", &path))?,
+        }
     }
     Ok(())
+}
+
+/// Removes a directory, if it is there. An ordinary user cannot remove what belongs to a user of a build, except in the
+/// namespace in which both are the user's.
+async fn remove_all(local: &Local, directory: &Path) -> Result<(), BuilderError> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    if rustix::process::geteuid().is_root() {
+        return std::fs::remove_dir_all(directory).map_err(io("removing", directory));
+    }
+    let removed = rootless::remove(local, directory).await;
+    removed.map_err(|reason| io("removing", directory)(std::io::Error::other(reason)))
 }
 
 /// The log of the daemon that runs, or ran last.

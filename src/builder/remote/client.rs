@@ -1,13 +1,19 @@
-//! The Docker Engine API over streams of our own: what bollard itself cannot do (a context's TLS, ssh).
+//! The Docker Engine API over streams of our own: what bollard itself cannot do (a context's TLS, ssh, credentials that every
+//! daemon can read).
 
-use super::{ByteStream, Opener, Why};
+use super::stream::Why;
+use super::{ByteStream, Opener};
 use crate::builder::context::Daemon;
 use crate::builder::{BuilderError, dial};
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use hyper::header::HeaderValue;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::time::Duration;
+
+/// In which Docker daemons are given a registry's credentials.
+const CREDENTIALS: &str = "x-registry-auth";
 
 /// What Docker daemons want to be agreed on in TLS.
 pub(super) const HTTP1: &[u8] = b"http/1.1";
@@ -21,7 +27,8 @@ pub async fn client(daemon: &Daemon, request_timeout_s: u64, limit: Duration) ->
         Box::pin(async move { opener.open().await.map(TokioIo::<ByteStream>::new) })
     });
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    let transport = move |request: BollardRequest| {
+    let transport = move |mut request: BollardRequest| {
+        for_urls(&mut request);
         let client = client.clone();
         async move { client.request(request).await.map_err(Error::from) }
     };
@@ -37,8 +44,24 @@ pub async fn client(daemon: &Daemon, request_timeout_s: u64, limit: Duration) ->
     .await
 }
 
+/// Credentials travel in base64. bollard writes its common kind; daemons read the kind for URLs, and take what they cannot read
+/// for none, without a word. The two differ by two letters.
+fn for_urls(request: &mut BollardRequest) {
+    if let Some(value) = request.headers_mut().get_mut(CREDENTIALS) {
+        let letters = value.as_bytes().iter().map(|letter| match letter {
+            b'+' => b'-',
+            b'/' => b'_',
+            other => *other,
+        });
+        if let Ok(mut changed) = HeaderValue::from_bytes(&letters.collect::<Vec<_>>()) {
+            changed.set_sensitive(true);
+            *value = changed;
+        }
+    }
+}
+
 /// A client once it has answered, its API version negotiated.
-pub async fn answered(client: Docker, daemon: &Daemon, limit: Duration, why: &Why) -> Result<Docker, BuilderError> {
+async fn answered(client: Docker, daemon: &Daemon, limit: Duration, why: &Why) -> Result<Docker, BuilderError> {
     let reason = match tokio::time::timeout(limit, client.negotiate_version()).await {
         Ok(Ok(client)) => return Ok(client),
         Ok(Err(error)) => dial::causes(&error),

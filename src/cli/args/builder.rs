@@ -1,6 +1,6 @@
 //! `lkpkg builder VERB` as clap sees it.
 
-use super::{BuilderArgs, Format};
+use super::{BuilderArgs, Format, PlanArgs};
 use crate::cli::environment as env;
 use clap::{ArgAction, Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -62,14 +62,32 @@ impl WhichArgs {
     /// The same as a build has them; a builder is looked after as it is, and so nothing else matters.
     pub fn builder(&self) -> BuilderArgs {
         BuilderArgs {
-            builders: self.builders.clone(),
             builder_name: self.builder_name.clone(),
+            builder_timeout: self.builder_timeout,
+            ..BuilderArgs::of(&self.builders)
+        }
+    }
+}
+
+impl BuilderArgs {
+    /// Those that build which platform, and nothing else said.
+    pub fn of(builders: &str) -> Self {
+        Self {
+            builders: builders.to_owned(),
+            builder_name: crate::builder::DEFAULT_NAME.to_owned(),
             builder_image: crate::builder::DEFAULT_IMAGE.to_owned(),
             builder_config: None,
             builder_restart: false,
-            builder_timeout: self.builder_timeout,
+            builder_timeout: crate::builder::DEFAULT_TIMEOUT.as_secs(),
             strict_platform: false,
         }
+    }
+}
+
+impl PlanArgs {
+    /// The same as a build has them. A plan only asks what machines they are.
+    pub fn builder(&self) -> BuilderArgs {
+        BuilderArgs::of(&self.builders)
     }
 }
 

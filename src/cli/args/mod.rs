@@ -10,6 +10,7 @@ pub use cache::{CacheVerb, ExportArgs, ExportFormat, PullArgs, PushArgs, Transfe
 pub use verify::VerifyArgs;
 
 use super::environment as env;
+use crate::builder::local::Network;
 use builder::BuilderVerb;
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -335,9 +336,18 @@ pub struct HowArgs {
     /// An ssh agent for RUN --mount=type=ssh: default or ID=SOCKET. May be repeated
     #[arg(long, value_name = "AGENT")]
     pub ssh: Vec<String>,
+    /// A cache to read steps from: type=registry,ref=NAME, the NAME alone, or type=local,src=DIR. {{.Name}}, {{.Image}}, {{.Hash}}, {{.Tag}} and {{.Arch}} stand for the package's. May be repeated
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// A cache to write steps to: type=registry,ref=NAME,mode=max, type=local,dest=DIR, or type=inline; templates as above. May be repeated
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
     /// Packages built at the same time; blobs sent at the same time
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// When a package fails, go on with those that do not need it
+    #[arg(long, short, action = ArgAction::Set, default_value_t)]
+    pub keep_going: bool,
     /// Kind of progress output
     #[arg(long, value_enum, default_value_t, env = env::PROGRESS, hide_env_values = true)]
     pub progress: Progress,
@@ -394,6 +404,9 @@ pub struct PlanArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Which builder builds which platform: linux/arm64=WHERE,… as for build
+    #[arg(long, value_name = "BUILDERS", default_value = "", hide_default_value = true)]
+    pub builders: String,
     /// Which packages.
     #[command(flatten)]
     pub package: PackageArgs,
@@ -480,6 +493,18 @@ pub struct KeepBuildkitdArgs {
     /// A buildkitd.toml
     #[arg(long)]
     pub config: Option<PathBuf>,
+    /// The program that starts it for an ordinary user
+    #[arg(long)]
+    pub rootlesskit: Option<PathBuf>,
+    /// Its network there
+    #[arg(long, default_value_t)]
+    pub network: Network,
+    /// The program that makes this network
+    #[arg(long)]
+    pub network_program: Option<PathBuf>,
+    /// Whether its builds share their process namespace with it
+    #[arg(long)]
+    pub no_process_sandbox: bool,
     /// Seconds without a user after which it ends
     #[arg(long)]
     pub idle_seconds: u64,

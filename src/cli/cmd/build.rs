@@ -1,28 +1,30 @@
 //! `lkpkg build` and `lkpkg push`: packages into the cache, and from there to their registries.
 
 use super::{plan, verify};
-use crate::cli::args::{BuildArgs, Format, GlobalArgs};
+use crate::cli::args::{BuildArgs, Format, GlobalArgs, Progress};
 use crate::cli::failure::Failure;
-use crate::cli::{format, output, runtime, settings, work};
+use crate::cli::{ended, format, output, runtime, settings, work};
 use crate::event::CancellationToken;
 use crate::oci::Descriptor;
 use crate::orchestrator::{
-    self, Answers, BuildOptions, PackageReport, Prepared, PublishOptions, Request, SourceDate, again,
+    self, Answers, BuildOptions, Ended, PackageReport, Prepared, PublishOptions, Request, SourceDate, again,
 };
 use crate::plan::{Plan, Wish};
 use crate::store::Store;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Runs the verb.
 pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
+    settings::check_builders(&args.builder)?;
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::build_wish(args)?;
     let date = settings::source_date(&args.how)?;
     if !wish.push && wish.release.is_some() {
         output::tell("warning: --release does nothing without --push");
     }
+    let caches = settings::caches(&args.how)?;
     if wish.push && args.how.verify.is_some() {
         return Err(
             Failure::usage("--verify does not go with --push: it would come too late")
@@ -30,6 +32,7 @@ pub fn run(args: &BuildArgs, global: &GlobalArgs) -> Result<(), Failure> {
         );
     }
     let mut prepared = orchestrator::prepare(&request)?;
+    caches.check(&prepared)?;
     if wish.push && wish.release.is_none() {
         orchestrator::find_releases(&mut prepared)?;
     }
@@ -65,7 +68,8 @@ impl Work<'_> {
         if self.show(plan)? {
             return Ok(());
         }
-        let reports = orchestrator::report(prepared, &BTreeMap::new(), &self.store, &Answers::default())?;
+        let ended = Ended::without_work(plan);
+        let reports = orchestrator::report(prepared, &ended, &self.store, &Answers::default())?;
         output::data(&text(&reports))
     }
 
@@ -82,17 +86,20 @@ impl Work<'_> {
     async fn run(&self, plan: Plan, mut prepared: Vec<Prepared>, cancel: CancellationToken) -> Result<(), Failure> {
         let (args, wish, jobs) = (self.args, &self.wish, self.args.how.jobs);
         let registry = settings::registry(self.global, jobs)?;
-        let (plan, answers) = match args.selection.offline {
+        let (mut plan, answers) = match args.selection.offline {
             true => (plan, Answers::default()),
             false => work::unless(&cancel, plan::ask(&prepared, wish, &self.store, &registry)).await?,
         };
+        let mut options = settings::build_options(&args.how, &args.builder, self.global)?;
+        if args.how.dry_run {
+            options.builders.mark_emulated(&mut plan).await;
+        }
         if self.show(&plan)? {
             return Ok(());
         }
         for warning in orchestrator::complete(&mut prepared, Some(&plan), &self.request.hash, self.date)? {
             output::tell(&format!("warning: {warning}"));
         }
-        let mut options = settings::build_options(&args.how, &args.builder, self.global)?;
         let counted = registry.clone();
         options.remote = Some(settings::remote(&registry));
         options.publish = wish.push.then(|| PublishOptions {
@@ -100,21 +107,28 @@ impl Work<'_> {
             has_architecture_tags: args.publish.manifest,
         });
         let how = settings::render_options(args.how.progress, self.global);
-        let published = work::rendered(how, &cancel, async |events| {
+        let begun = Instant::now();
+        let ended = work::rendered(how, &cancel, async |events| {
             orchestrator::build(&plan, &prepared, &self.store, &options, events, &cancel).await
         });
-        let published = published.await?;
+        let ended = ended.await?;
+        // Lines of JSON are for programs, which would stumble over it.
+        if !self.global.is_quiet() && !matches!(args.how.progress, Progress::Rawjson | Progress::Quiet) {
+            ended::tell(&ended, begun.elapsed());
+        }
         if self.global.verbose > 1 {
             output::tell(&format!(
                 "{} to registries",
                 format::count(usize::try_from(counted.requests()).unwrap_or(usize::MAX), "request")
             ));
         }
-        if let Some(format) = args.how.verify {
+        let reports = orchestrator::report(&prepared, &ended, &self.store, &answers)?;
+        let failure = ended::failure(ended, cancel.is_cancelled());
+        if let (None, Some(format)) = (&failure, args.how.verify) {
             return self.verify(prepared, &options, format, &cancel).await;
         }
-        let reports = orchestrator::report(&prepared, &published, &self.store, &answers)?;
-        output::data(&text(&reports))
+        output::data(&text(&reports))?;
+        failure.map_or(Ok(()), Err)
     }
 
     /// Builds everything again and compares it with what the cache has now.

@@ -6,13 +6,12 @@ mod list;
 mod tend;
 
 use crate::build::{self, BuildError, PruneOptions, UsageRecord};
-use crate::builder::Endpoint;
 use crate::cli::args::builder::{BuilderVerb, PlaceArgs, PruneArgs, WhichArgs};
-use crate::cli::args::{Format, GlobalArgs};
+use crate::cli::args::{Format, GlobalArgs, Progress};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::format::{self, Align, Table};
-use crate::cli::{output, runtime, settings};
-use crate::event::{CancellationToken, Event, Events};
+use crate::cli::{output, render, runtime, settings};
+use crate::event::Events;
 use crate::oci::Platform;
 use crate::orchestrator::Builders;
 use serde_json::{Value, json};
@@ -34,7 +33,8 @@ pub fn run(verb: &BuilderVerb, global: &GlobalArgs) -> Result<(), Failure> {
     let platforms = platforms(&place.which)?;
     let found = runtime::block_on(async |cancel| {
         let work = async {
-            let endpoints = present(&builders, &platforms, &cancel).await?;
+            let present = async |events| builders.present(&platforms, &events, &cancel).await;
+            let endpoints = telling(global, present).await?;
             let mut found = Vec::with_capacity(endpoints.len());
             for endpoint in endpoints {
                 let records = match &prune {
@@ -63,28 +63,12 @@ fn platforms(which: &WhichArgs) -> Result<Vec<Platform>, Failure> {
     Ok(platforms)
 }
 
-/// Connects, and tells what there is to tell meanwhile.
-async fn present(
-    builders: &Builders,
-    platforms: &[Platform],
-    cancel: &CancellationToken,
-) -> Result<Vec<Endpoint>, Failure> {
-    Ok(telling(async |events| builders.present(platforms, &events, cancel).await).await?)
-}
-
-/// Does the work, and tells what it has to say meanwhile.
-async fn telling<T>(work: impl AsyncFnOnce(Events) -> T) -> T {
-    let (events, mut said) = Events::channel();
+/// Does the work, and shows what it has to say meanwhile.
+async fn telling<T>(global: &GlobalArgs, work: impl AsyncFnOnce(Events) -> T) -> T {
+    let (events, said) = Events::channel();
+    let how = settings::render_options(Progress::Auto, global);
     // The events are dropped with the work, which ends the telling.
-    let work = work(events);
-    let tell = async {
-        while let Some(event) = said.recv().await {
-            if let Event::Notice(text) | Event::Warning(text) = event {
-                output::tell(&text);
-            }
-        }
-    };
-    let (done, ()) = tokio::join!(work, tell);
+    let (done, _) = tokio::join!(work(events), render::render(said, how, std::io::stderr()));
     done
 }
 

@@ -3,7 +3,7 @@
 use crate::cli::args::{Format, GlobalArgs, PlanArgs};
 use crate::cli::failure::Failure;
 use crate::cli::{output, runtime, settings, work};
-use crate::orchestrator::{self, Answers, Prepared};
+use crate::orchestrator::{self, Answers, Builders, Prepared};
 use crate::plan::{Plan, Wish};
 use crate::registry::Registry;
 use crate::store::Store;
@@ -11,18 +11,26 @@ use std::fmt::Write as _;
 
 /// Runs the verb.
 pub fn run(args: &PlanArgs, global: &GlobalArgs) -> Result<(), Failure> {
+    settings::check_builders(&args.builder())?;
     let request = settings::request(&args.directories, &args.package, Some(&args.selection))?;
     let wish = settings::wish(&args.selection)?;
     let prepared = orchestrator::prepare(&request)?;
     let store = settings::open_store(global)?;
-    let planned = orchestrator::plan(&prepared, &wish, &store)?;
-    if args.selection.offline || !planned.asks_registry() {
+    let mut planned = orchestrator::plan(&prepared, &wish, &store)?;
+    if !planned.has_work() {
         return print(&planned, args.format);
     }
+    let builders = Builders::new(settings::builders(&args.builder(), global)?);
     runtime::block_on(async |cancel| {
-        let registry = settings::registry(global, None)?;
-        let (planned, _) = work::unless(&cancel, ask(&prepared, &wish, &store, &registry)).await?;
-        print(&planned, args.format)
+        let work = async {
+            if !args.selection.offline && planned.asks_registry() {
+                let registry = settings::registry(global, None)?;
+                (planned, _) = ask(&prepared, &wish, &store, &registry).await?;
+            }
+            builders.mark_emulated(&mut planned).await;
+            print(&planned, args.format)
+        };
+        work::unless(&cancel, work).await
     })
 }
 
@@ -57,7 +65,13 @@ pub fn text(plan: &Plan) -> String {
         let _ = writeln!(text, "{}", package.tag);
         for one in &package.platforms {
             let platform = one.platform.to_string();
-            let _ = writeln!(text, "  {platform:<14} {:<5}  {}", one.action.text(), one.reason.text());
+            let emulated = if one.is_emulated == Some(true) {
+                "; emulated"
+            } else {
+                ""
+            };
+            let (action, reason) = (one.action.text(), one.reason.text());
+            let _ = writeln!(text, "  {platform:<14} {action:<5}  {reason}{emulated}");
         }
         if !package.needs.is_empty() {
             let _ = writeln!(text, "  after {}", package.needs.join(", "));

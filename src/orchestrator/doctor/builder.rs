@@ -2,7 +2,7 @@
 
 use super::super::{Builders, BuildersSettings};
 use super::{Area, Finding};
-use crate::builder::{self, BuilderError, Standing, Where};
+use crate::builder::{self, BuilderError, Missing, Standing, Where};
 use crate::oci::Platform;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -81,8 +81,15 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = facts
         .places
         .iter()
-        .map(|(place, found)| of_place(place, found))
+        .flat_map(|(place, found)| of_place(place, found))
         .collect();
+    // What a user lacks for a builder is the same for every platform.
+    if let Some(missing) = facts.platforms.iter().find_map(|(_, chosen)| match chosen {
+        Err(BuilderError::NoBuilder { missing, .. }) if !missing.is_empty() => Some(missing),
+        _ => None,
+    }) {
+        findings.extend(lacking("local", missing));
+    }
     for (platform, chosen) in &facts.platforms {
         let subject = platform.to_string();
         let found = match chosen {
@@ -120,19 +127,26 @@ fn name(place: &Where) -> String {
     }
 }
 
-fn of_place(place: &Where, found: &Place) -> Finding {
+fn of_place(place: &Where, found: &Place) -> Vec<Finding> {
     let subject = name(place);
     let daemon = match found.docker.as_deref() {
         Some(version) if !version.is_empty() => format!("; Docker is {version}"),
         _ => String::new(),
     };
-    match &found.standing {
+    vec![match &found.standing {
         Ok(Standing::Running { version, .. }) => {
             Finding::ok(Area::Builder, subject, format!("BuildKit {version} answers{daemon}"))
         }
         Ok(Standing::Coming { what, .. }) => Finding::ok(Area::Builder, subject, format!("{what}{daemon}")),
+        Err(BuilderError::Rootless { missing, .. }) => return lacking(&subject, missing),
         Err(error) => Finding::failed(Area::Builder, subject, error.to_string()).with_hint(hint(error)),
-    }
+    }]
+}
+
+/// One line for each thing that an ordinary user lacks.
+fn lacking(subject: &str, missing: &[Missing]) -> Vec<Finding> {
+    let line = |one: &Missing| Finding::failed(Area::Builder, subject, &one.what).with_hint(&one.remedy);
+    missing.iter().map(line).collect()
 }
 
 fn nobody(platform: &str, error: &BuilderError) -> Finding {
@@ -157,8 +171,8 @@ fn hint(error: &BuilderError) -> &'static str {
         BuilderError::BadConfig { .. } => "correct --builder-config",
         BuilderError::BadAddress { .. } => "correct --builders, LINUXKIT_BUILDERS or BUILDKIT_HOST",
         _ => {
-            "start a Docker daemon; or name a BuildKit that runs with BUILDKIT_HOST or --builders; or, as root, have \
-             buildkitd and runc on PATH"
+            "start a Docker daemon; or name a BuildKit that runs with BUILDKIT_HOST or --builders; or have \
+             buildkitd and runc on PATH, and as an ordinary user rootlesskit, newuidmap and newgidmap"
         }
     }
 }
@@ -293,6 +307,10 @@ mod tests {
         let none = BuilderError::NoBuilder {
             platform: "linux/s390x".into(),
             why: "no Docker daemon answers".into(),
+            missing: vec![Missing {
+                what: "rootlesskit is not there".into(),
+                remedy: "install it".into(),
+            }],
         };
         let facts = Facts {
             platforms: vec![
@@ -316,6 +334,7 @@ mod tests {
             [
                 (Area::Builder, "unix:///gone", Verdict::Failed, false),
                 (Area::Builder, SOCKET, Verdict::Ok, true),
+                (Area::Builder, "local", Verdict::Failed, false),
                 (Area::Platform, "linux/amd64", Verdict::Ok, true),
                 (Area::Platform, "linux/arm64", Verdict::Failed, false),
                 (Area::Platform, "linux/s390x", Verdict::Failed, false),

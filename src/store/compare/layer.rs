@@ -5,6 +5,7 @@ use super::Difference;
 use crate::event::CancellationToken;
 use crate::layers::decompress;
 use crate::oci::{Digest, Hasher};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 use tar::{Archive, Entry};
@@ -32,9 +33,9 @@ pub(super) fn compare(
     found: &mut dyn FnMut(Difference),
 ) -> Result<(), StoreError> {
     let (mut records, mut count) = (BTreeMap::new(), 0_usize);
-    let mut has_found = false;
+    let has_found = Cell::new(false);
     let mut tell = |difference: Difference| {
-        has_found = true;
+        has_found.set(true);
         found(difference);
     };
     let one_sha = one.each(|path, record| _ = records.insert(path, record))?;
@@ -77,7 +78,7 @@ pub(super) fn compare(
             ..Difference::default()
         });
     }
-    if has_found {
+    if has_found.get() {
         return Ok(());
     }
     let text = |text: &str| Some(text.to_owned());

@@ -56,6 +56,9 @@ impl Package {
             secrets: Vec::new(),
             ssh: Vec::new(),
             cached_images: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            cache_directories: Default::default(),
             credentials: CredentialSource::given(BTreeMap::new()),
             name: "docker.io/test/x:1".into(),
         };

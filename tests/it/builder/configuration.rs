@@ -203,6 +203,37 @@ async fn the_container_shows_its_certificate_to_a_registry_that_asks_for_one() {
     workshop.write("buildkitd.toml", &text);
     here.build(&workshop, &["--builder-config", "buildkitd.toml", "p"])
         .done();
+    // All of it in a directory, as Docker has them.
+    let directory = workshop.path().join("home/certs.d/r");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    for (from, to) in [
+        ("ca.pem", "ca.crt"),
+        ("client.cert", "client.cert"),
+        ("client.key", "client.key"),
+    ] {
+        std::fs::copy(registry.file(from), directory.join(to)).expect("a copy");
+    }
+    workshop.write(
+        "buildkitd.toml",
+        &format!(
+            "[registry.'{}']\ntlsconfigdir = ['~/certs.d/r', '/nowhere']\n",
+            registry.host
+        ),
+    );
+    let build = || here.build(&workshop, &["--builder-config", "buildkitd.toml", "p"]);
+    let run = build();
+    assert!(run.stderr.contains("its configuration changed"), "{}", run.stderr);
+    run.done();
+    let run = build();
+    assert!(!run.stderr.contains("replacing"), "{}", run.stderr);
+    run.done();
+    std::fs::write(directory.join("note.txt"), "nobody reads it").expect("a file");
+    let run = build();
+    assert!(!run.stderr.contains("replacing"), "{}", run.stderr);
+    std::fs::copy(registry.file("ca.pem"), directory.join("more.crt")).expect("a copy");
+    let run = build();
+    assert!(run.stderr.contains("its configuration changed"), "{}", run.stderr);
+    run.done();
     here.end().await;
 }
 

@@ -7,6 +7,7 @@ use bollard::query_parameters::{
     InspectContainerOptions, ListVolumesOptions, RemoveVolumeOptions, StopContainerOptions, TopOptions,
 };
 use lkpkg::builder::DEFAULT_IMAGE;
+use lkpkg::event::{Event, Outcome};
 use lkpkg::oci::credentials::{CredentialSource, Credentials};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -220,10 +221,38 @@ async fn a_private_image_is_pulled_with_the_credentials_for_its_registry() {
     };
     here.config.credentials = CredentialSource::given(BTreeMap::from([(registry.host.clone(), credentials)]));
     // It is pulled, and is no BuildKit.
-    let error = here.endpoint().await.expect_err("it does not start");
+    let (events, mut told) = Events::channel();
+    let (config, cancel) = (here.config.clone(), CancellationToken::new());
+    let endpoint = builder::endpoint(&here.place, &config, &events, &cancel).await;
+    drop(events);
+    let error = endpoint.expect_err("it does not start");
     assert!(matches!(error, BuilderError::Docker { .. }), "{error}");
     assert!(error.to_string().starts_with("starting the container"), "{error}");
     here.docker.inspect_image(&registry.image()).await.expect("the image");
+    // The pull is told as every other: what travels, and how it ended.
+    let (mut moved, mut layers) = (None, 0);
+    while let Some(event) = told.recv().await {
+        match event {
+            Event::Warning(text) => panic!("{text}"),
+            Event::StepFinished { outcome, .. } => moved = Some(outcome),
+            Event::Progress { progress, .. } if progress.completed.is_some() => {
+                assert!(progress.total > 0 && progress.current == progress.total, "{progress:?}");
+                layers += 1;
+            }
+            _ => {}
+        }
+    }
+    let Some(Outcome::Moved {
+        how,
+        digest,
+        blobs,
+        bytes,
+    }) = moved
+    else {
+        panic!("{moved:?}")
+    };
+    assert_eq!((how, blobs, layers), ("pulled", 1, 1));
+    assert!(digest.starts_with("sha256:") && bytes > 0, "{digest} {bytes}");
     here.end().await;
 }
 

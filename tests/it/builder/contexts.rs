@@ -208,7 +208,22 @@ fn bad_contexts_are_told_before_anything_is_begun() {
     let Some(tls) = certificates() else { return };
     here.context("right", &address, false, &tls);
     let build = |here: &Here, context: &str| here.build(&["--builder-timeout=5", "--builders", context, "p"]);
-    build(&here, "wrong").failed(2, &["\"wrong\"", "default, right"]);
+    let read_from = here.docker().join("contexts/meta").display().to_string();
+    let words = ["\"wrong\", which --builders names", "default, right", &read_from];
+    build(&here, "wrong").failed(2, &words);
+    // Also for a platform that is not built, and where nothing would be: before anything is read.
+    let text = "linux/s390x=docker-container://x?context=wrong";
+    for arguments in [&["build", "none"][..], &["plan", "none"]] {
+        let run = here.workshop.command(arguments).env("LINUXKIT_BUILDERS", text).output();
+        let words = ["\"wrong\", which LINUXKIT_BUILDERS names", "default, right", &read_from];
+        Run::of(run.expect("the program runs")).failed(2, &words);
+    }
+    let run = here
+        .workshop
+        .command(&["plan", "p", "--builders", "right"])
+        .env("LINUXKIT_BUILDERS", "wrong")
+        .output();
+    Run::of(run.expect("the program runs")).done();
     let run = here.command(&["p"]).env("DOCKER_CONTEXT", "gone").output();
     Run::of(run.expect("the program runs")).failed(2, &["\"gone\", which DOCKER_CONTEXT names", "default, right"]);
 

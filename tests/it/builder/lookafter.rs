@@ -120,11 +120,16 @@ async fn a_container_is_seen_as_it_is() {
     };
     bench.here.create_foreign(false, Default::default()).await;
     let seen = bench.seen();
-    assert_eq!(seen["status"], "unreachable");
+    assert_eq!(seen["status"], "foreign");
     assert!(
-        seen["reason"].as_str().expect("a reason").contains("is left alone"),
+        seen["reason"]
+            .as_str()
+            .expect("a reason")
+            .starts_with("it runs \"buildkitd\" of the image "),
         "{seen}"
     );
+    let text = bench.run(&["builder", "ls"]).done();
+    assert!(text.contains(" foreign: it runs "), "{text}");
     bench.here.end().await;
 }
 
@@ -248,7 +253,14 @@ async fn a_container_of_someone_else_is_not_touched() {
         &["builder", "logs"],
         &["builder", "start"],
     ] {
-        bench.run(arguments).failed(2, &["is left alone"]);
+        let verb = arguments[1];
+        let is_start = verb == "start";
+        let help = match is_start {
+            true => "--builder-restart replaces".to_owned(),
+            false => format!("docker {verb} {}", bench.here.config.name),
+        };
+        let run = bench.run(arguments).failed(2, &["is left alone", &help]);
+        assert_eq!(run.stderr.contains("--builder-restart"), is_start, "{}", run.stderr);
     }
     assert_eq!(bench.here.id().await, id);
     bench.here.end().await;

@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 pub(super) const USER: &str = "me";
-pub(super) const PASSWORD: &str = "s3cret-pass";
+/// With letters that are other ones in base64 for URLs.
+pub(super) const PASSWORD: &str = "s3cret-???-~~~-pass";
 /// bcrypt of [`PASSWORD`], cost 5: docker-registry takes nothing else, and few machines have a program for it.
-const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuV7fpPozvyqJfnY19y0802WTlXUm6Rjy";
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuun5X1XQ/j1q0rvdv25rlH.WJNApUut.K";
 
 /// A docker-registry with `library/busybox:1.37` in it; it ends when it is dropped.
 pub(super) struct Registry {

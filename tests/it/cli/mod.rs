@@ -10,6 +10,7 @@ mod how;
 mod images;
 mod order;
 mod output;
+mod parallel;
 mod publish;
 mod pull;
 mod release;

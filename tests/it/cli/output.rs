@@ -1,12 +1,15 @@
 //! What goes where: data to standard output, everything else to standard error.
 
 use super::*;
+use crate::servers::server;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 
 #[test]
 fn a_dry_run_prints_the_plan() {
-    let workshop = Workshop::new();
+    let mut workshop = Workshop::new();
+    // What would be emulated is not known then.
+    workshop.build_on("unix:///nowhere/buildkitd.sock");
     workshop.package(
         "p",
         "org: test\nimage: p\narches: [amd64, arm64]\n",
@@ -194,4 +197,57 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let run = Run::of(child.wait_with_output().unwrap());
     run.failed(1, &["cannot write the export", "Broken pipe"]);
+}
+
+#[test]
+fn a_plan_says_what_would_be_emulated() {
+    let Some(workshop) = Workshop::with_buildkit() else {
+        return;
+    };
+    workshop.package(
+        "p",
+        "image: p\narches: [amd64, arm64, s390x]\n",
+        "FROM scratch\nCOPY . /\n",
+    );
+    let own = lkpkg::oci::Platform::host().to_string();
+    for arguments in [&["plan", "p"][..], &["build", "--dry-run", "p"]] {
+        let plan = workshop.run(arguments).done();
+        for line in plan.lines().skip(1) {
+            assert_eq!(
+                line.ends_with("not in the cache; emulated"),
+                !line.contains(&own),
+                "{plan}"
+            );
+        }
+    }
+    let text = workshop.run(&["plan", "--format", "json", "p"]).done();
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    for one in plan["packages"][0]["platforms"].as_array().unwrap() {
+        assert_eq!(one["emulated"], json!(one["platform"] != own.as_str()), "{plan}");
+    }
+    // A daemon knows it before there is a builder, and none is made.
+    let Some(docker) = server("LKPKG_TEST_DOCKER") else {
+        return;
+    };
+    let name = format!("lkpkg-it-planned-{}", std::process::id());
+    let arguments = [
+        "build",
+        "--dry-run",
+        "--builders=docker-container",
+        "--builder-name",
+        &name,
+        "p",
+    ];
+    let plan = workshop.run_with("DOCKER_HOST", &docker, &arguments).done();
+    assert!(plan.contains("; emulated\n"), "{plan}");
+    let list = Command::new("docker")
+        .args(["-H", &docker, "ps", "-a", "--format", "{{.Names}}"])
+        .output();
+    let names = String::from_utf8(list.unwrap().stdout).unwrap();
+    assert!(!names.contains(&name), "{names}");
+    // Who is silent is not waited for long, and a plan is a plan without him.
+    let plan = workshop
+        .run(&["plan", "--builders", "unix:///nowhere/buildkitd.sock", "p"])
+        .done();
+    assert!(!plan.contains("emulated"), "{plan}");
 }

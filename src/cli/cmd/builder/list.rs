@@ -1,6 +1,6 @@
 //! `lkpkg builder ls`: the builders that are meant, one a line, as they are.
 
-use crate::builder::{self, Standing};
+use crate::builder::{self, BuilderError, Standing};
 use crate::cli::args::builder::PlaceArgs;
 use crate::cli::args::{Format, GlobalArgs};
 use crate::cli::failure::{ExitCode, Failure};
@@ -55,6 +55,7 @@ pub(super) fn status(seen: &Seen) -> (&'static str, Option<String>) {
         Ok(Standing::Running { .. }) => ("running", None),
         Ok(Standing::Coming { is_there: true, .. }) => ("stopped", None),
         Ok(Standing::Coming { is_there: false, .. }) => ("absent", None),
+        Err(BuilderError::Foreign { what, .. }) => ("foreign", Some(what.clone())),
         Err(error) => ("unreachable", Some(error.to_string())),
     }
 }

@@ -75,7 +75,7 @@ fn each(
     let builders = Builders::new(settings::builders(wanted, global)?);
     let platforms = super::platforms(which)?;
     runtime::block_on(async |cancel| {
-        let work = super::telling(async |events: Events| {
+        let work = super::telling(global, async |events: Events| {
             let places = builders.meant(&platforms).await?;
             all(&builders, &places, doing, async |place| {
                 work(&builders, place, &events, &cancel).await
