@@ -70,3 +70,6 @@ pub fn last_changes(packages: &[&Package], options: &HashOptions) -> Result<Vec<
     };
     Ok(places.iter().enumerate().map(change).collect())
 }
+
+#[cfg(test)]
+mod tests;

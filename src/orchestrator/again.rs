@@ -162,6 +162,18 @@ impl Again<'_> {
         let is_wanted = |platform: &Platform| wanted.is_empty() || wanted.iter().any(|one| one.matches(platform));
         let mut platforms = merge::platforms(&index);
         let count = platforms.len();
+        // What is not there is not the same: nothing that was asked for may pass because it was not looked at.
+        let lacking = wanted
+            .iter()
+            .find(|wanted| !platforms.iter().any(|own| own.matches(wanted)));
+        if let Some(reason) = match lacking {
+            Some(platform) => Some(format!("there is none for {platform}")),
+            None if platforms.is_empty() => Some("it has no image for any platform".to_owned()),
+            None => None,
+        } {
+            let image = first.name.clone();
+            return Err(OrchestratorError::Absent { image, reason });
+        }
         platforms.retain(is_wanted);
         let mut one = one.clone();
         if let Some(image) = index

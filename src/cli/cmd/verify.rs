@@ -7,7 +7,7 @@ use crate::cli::{output, runtime, settings, work};
 use crate::event::CancellationToken;
 use crate::oci::{Platform, Reference, merge};
 use crate::orchestrator::again::{self, Verdict};
-use crate::orchestrator::{self, SourceDate};
+use crate::orchestrator::{self, OrchestratorError, SourceDate};
 use crate::store::Difference;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -89,6 +89,13 @@ async fn verify(args: &VerifyArgs, global: &GlobalArgs, cancel: CancellationToke
                     .collect()
             }
         };
+        if wanted.is_empty() && !skipped.is_empty() {
+            let (image, reason) = (
+                image.to_string(),
+                "--skip-platforms leaves none of its platforms".to_owned(),
+            );
+            return Err(OrchestratorError::Absent { image, reason });
+        }
         let packages: Vec<_> = prepared.into_iter().map(|one| (one, first.clone())).collect();
         again::compare(&packages, firsts, &wanted, &store, &options, events, &cancel).await
     });
