@@ -162,8 +162,9 @@ fn fields<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<BTreeMap<String, Stri
     set("mode", format!("{:04o}", header.mode()? & 0o7777));
     set("time", time(header.mtime()?));
     set("owner", format!("{}:{}", header.uid()?, header.gid()?));
-    if let (Some(major), Some(minor)) = (header.device_major()?, header.device_minor()?)
-        && (kind.is_character_special() || kind.is_block_special())
+    // Others may leave the fields empty, which is no number.
+    if (kind.is_character_special() || kind.is_block_special())
+        && let (Some(major), Some(minor)) = (header.device_major()?, header.device_minor()?)
     {
         set("device", format!("{major}:{minor}"));
     }

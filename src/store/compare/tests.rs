@@ -52,6 +52,13 @@ fn tar(files: &[File]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+/// As [`gzip`], with more effort.
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// `field: first | second` of all that differs between images of one layer each.
 async fn found(one: Vec<u8>, other: Vec<u8>) -> Vec<String> {
     let ((_a, first), (_b, second)) = (store(), store());
@@ -129,7 +136,7 @@ async fn the_same_entries_can_stand_otherwise() {
         ["- order: one order of entries | another"]
     );
     assert_eq!(
-        found(gzip(&in_order), in_order).await,
+        found(gzip(&in_order), packed(&in_order)).await,
         ["- bytes: one compression of the same bytes | another"]
     );
 }

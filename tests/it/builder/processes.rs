@@ -154,9 +154,10 @@ async fn who_waits_for_too_long_says_for_whom_and_touches_nothing() {
         return;
     };
     package(&workshop, "long", LONG_STEP);
+    package(&workshop, "other", "true");
     let building = start_building(&here, &workshop, "long");
     let (before, pid) = (here.id().await, building.pid());
-    here.build(&workshop, &["--builder-restart", "--lock-timeout", "1", "long"])
+    here.build(&workshop, &["--builder-restart", "--lock-timeout", "1", "other"])
         .failed(
             4,
             &["should be replaced", &format!("process {pid} on "), "--lock-timeout"],

@@ -32,7 +32,8 @@ mount --bind "$REPOSITORY" "$bed/lkpkg-repository"
 eval "$first"
 unset TOOLS PROGRAM BASES REPOSITORY
 cd "$bed/repository"
-exec setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups --inh-caps=-all "$@"
+exec setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups --inh-caps=-all \
+  env --unset=USER_ID --unset=USER_PATH PATH="$USER_PATH" "$@"
 "#;
 
 /// The user `ordinary` with an empty home and a repository of packages.
@@ -113,9 +114,9 @@ impl Ordinary {
             let status = chown.arg(format!("{USER}:{USER}")).arg(path).status().expect("chown");
             assert!(status.success());
         }
-        let mut command = Command::new("unshare");
+        let mut command = Command::new("/usr/bin/unshare");
         command
-            .args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"])
+            .args(["--mount", "--propagation", "private", "/bin/sh", "-c", BECOME, "sh"])
             .arg(self.workshop.path())
             .arg(&self.first)
             .arg(program)
@@ -123,7 +124,8 @@ impl Ordinary {
         command
             .env_clear()
             .env("HOME", self.path("home"))
-            .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("USER_PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
             .env(
                 "DOCKER_HOST",
                 format!("unix://{}", self.path("no-docker.sock").display()),
@@ -207,7 +209,7 @@ impl Ordinary {
         let mut archive = tar::Archive::new(&output.stdout[..]);
         for entry in archive.entries().expect("an archive") {
             let mut entry = entry.expect("an entry");
-            if entry.path().expect("a name").ends_with(name) {
+            if entry.path().expect("a name").as_ref() == Path::new(name) {
                 let mut text = format!("{}:", entry.header().uid().expect("an owner"));
                 std::io::Read::read_to_string(&mut entry, &mut text).expect("text");
                 return text.trim_end().to_owned();
@@ -472,7 +474,7 @@ fn what_an_ordinary_user_lacks_is_named_at_once() {
     let programs = ordinary.path("programs");
     fs::create_dir(&programs).expect("a directory");
     fs::copy(ordinary.tools.join("buildkitd"), programs.join("buildkitd")).expect("a copy");
-    ordinary.variables.push(("PATH", programs.display().to_string()));
+    ordinary.variables.push(("USER_PATH", programs.display().to_string()));
     let expected = [
         (
             "rootlesskit is neither beside buildkitd nor on PATH",
@@ -526,6 +528,7 @@ fn what_an_ordinary_user_lacks_is_named_at_once() {
 fn the_quickstart_tells_an_ordinary_user_what_root_has_to_do() {
     let Some(mut ordinary) = Ordinary::new() else { return };
     ordinary.etc("subuid", "somebody:100000:65536\n");
+    ordinary.etc("subgid", "");
     // A machine without what an ordinary user's buildkitd needs.
     let path = ordinary.path("path");
     fs::create_dir(&path).expect("a directory");
@@ -540,7 +543,7 @@ fn the_quickstart_tells_an_ordinary_user_what_root_has_to_do() {
             }
         }
     }
-    ordinary.variables.push(("PATH", path.display().to_string()));
+    ordinary.variables.push(("USER_PATH", path.display().to_string()));
     let script = ordinary.path("lkpkg-repository/scripts/quickstart");
     let run = Run::of(
         ordinary

@@ -278,13 +278,9 @@ async fn referrers_are_listed_by_registries_that_do() {
             let pushed = attach(&room.store, &fresh, &more).await;
             assert_eq!(pushed.sent, sent, "the layer, once");
         }
-        assert!(
-            fresh
-                .referrers(&room.root.digest)
-                .await
-                .unwrap()
-                .contains(&more.descriptor)
-        );
+        // Registries differ in what they say of its type.
+        let found = fresh.referrers(&room.root.digest).await.unwrap();
+        assert!(found.iter().any(|one| one.digest == more.descriptor.digest), "{host}");
     }
 }
 
