@@ -13,8 +13,8 @@ mod tar_writer;
 
 pub use decompress::decompress;
 pub use filesystem::{Content, FileSystem};
-pub use flatten::{Flattener, Path, Place, normalize};
-pub use member::{Kind, Member};
+pub use flatten::{Flattener, LinkLoop, Path, Place, normalize};
+pub use member::{Kind, Member, XATTR};
 pub use spool::Spool;
 pub use tar_writer::TarWriter;
 

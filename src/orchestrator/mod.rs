@@ -6,6 +6,7 @@
 //! brings an image of the store to a registry.
 
 mod ask;
+mod assemble;
 mod blocking;
 mod build;
 mod builders;
@@ -13,6 +14,7 @@ mod depends;
 mod docker;
 pub mod doctor;
 mod error;
+mod fetch;
 mod inspect;
 mod labels;
 mod look_after;
@@ -28,10 +30,12 @@ mod transfer;
 mod wanted;
 
 pub use ask::Answers;
+pub use assemble::{AssembleOptions, assemble, describe};
 pub use build::{BuildOptions, PublishOptions, build};
 pub use builders::{Builders, BuildersSettings};
 pub use depends::Remote;
 pub use error::OrchestratorError;
+pub use fetch::fetch_text;
 pub use inspect::{InspectedImage, Inspection, Listed, Located, Platforms, in_cache, in_registry, inspect, sboms};
 pub use look_after::{Inspected, Seen};
 pub use prepare::{Prepared, Request, complete, find_releases, load, prepare};
