@@ -66,7 +66,7 @@ impl<W: Write> Cpio<W> {
     pub(super) fn finish(mut self) -> io::Result<W> {
         let nothing = Member::new(Kind::File, 0, 0, 0);
         self.header(TRAILER, 0, &nothing, 0, 0, (0, 0))?;
-        while self.written % BLOCK_BYTES != 0 {
+        while !self.written.is_multiple_of(BLOCK_BYTES) {
             self.write(&[0; ALIGNMENT])?;
         }
         Ok(self.out)

@@ -3,7 +3,7 @@
 use super::image::Unpacked;
 use super::stream::{Origin, Stream};
 use super::{AssembleError, Inputs, TIME};
-use crate::layers::{FileSystem, Kind, LayersError, Member, Spool};
+use crate::layers::{Content, FileSystem, Kind, LayersError, Listed, Member, Spool};
 use crate::oci::Digest;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,7 +18,7 @@ pub(super) fn write(
     unpacked: Unpacked,
     origin: &Origin,
     stream: &mut Stream<'_>,
-) -> Result<Option<(Spool, Vec<(Vec<u8>, Kind)>)>, AssembleError> {
+) -> Result<Option<(Spool, Vec<Listed>)>, AssembleError> {
     let yaml = &inputs.yaml.kernel;
     let failed = |reason: String| AssembleError::Image {
         image: origin.source.clone(),
@@ -73,10 +73,7 @@ pub(super) fn write(
     }
 }
 
-fn regular<'a>(
-    files: &'a FileSystem,
-    path: &str,
-) -> Result<Option<(Member, crate::layers::Content<'a>)>, AssembleError> {
+fn regular<'a>(files: &'a FileSystem, path: &str) -> Result<Option<(Member, Content<'a>)>, AssembleError> {
     let found = files.file(path.as_bytes())?;
     Ok(found.filter(|(member, _)| member.kind == Kind::File))
 }
@@ -102,7 +99,7 @@ fn decompress(mut kernel: impl Read, size: u64, scratch: &std::path::Path) -> io
     let whole = io::Cursor::new(head.clone()).chain(kernel);
     let is_image = head.get(HEADER..HEADER + 4) == Some(b"HdrS");
     let (Some(offset), Some(length), true) = (number(PAYLOAD_OFFSET), number(PAYLOAD_LENGTH), is_image) else {
-        unpack(whole, size, &mut out)?;
+        unpack(whole, &mut out)?;
         return Ok(out);
     };
     let skipped = (u64::from(head[SETUP_SECTORS]) + 1) * SECTOR_BYTES + u64::from(offset);
@@ -111,12 +108,12 @@ fn decompress(mut kernel: impl Read, size: u64, scratch: &std::path::Path) -> io
     }
     let mut whole = whole;
     io::copy(&mut whole.by_ref().take(skipped), &mut io::sink())?;
-    unpack(whole.take(u64::from(length)), u64::from(length), &mut out)?;
+    unpack(whole.take(u64::from(length)), &mut out)?;
     Ok(out)
 }
 
 /// Unpacks one compressed stream; what follows it (the size that the kernel's build appends) is passed over.
-fn unpack(stream: impl Read, _size: u64, out: &mut File) -> io::Result<()> {
+fn unpack(stream: impl Read, out: &mut File) -> io::Result<()> {
     let mut stream = io::BufReader::new(stream);
     let mut magic = [0; 6];
     {
