@@ -8,6 +8,7 @@
 //! Brains ([`package`], [`identity`], [`plan`]) take values and return values. Hands ([`builder`], [`build`],
 //! [`store`]) act. [`orchestrator`] joins them; [`cli`] is the front door, and only it prints.
 
+pub mod assemble;
 pub mod attest;
 pub mod build;
 pub mod builder;

@@ -71,6 +71,8 @@ pub(super) fn title(sboms: &[Sbom]) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Creation {
     created: String,
+    /// The time that goes before the inputs'.
+    pub(super) fixed: Option<String>,
     pub(super) creators: BTreeSet<String>,
     pub(super) licence_list: Option<(Vec<u32>, String)>,
 }
@@ -92,9 +94,10 @@ impl Creation {
 
     /// The time of the newest.
     pub(super) fn created(&self) -> &str {
-        match self.created.as_str() {
-            "" => EPOCH,
-            created => created,
+        match (&self.fixed, self.created.as_str()) {
+            (Some(fixed), _) => fixed,
+            (None, "") => EPOCH,
+            (None, created) => created,
         }
     }
 }

@@ -65,6 +65,13 @@ impl SpdxMerge {
         }
     }
 
+    /// One that says it was made at this time, whenever its inputs were.
+    pub(super) fn made_at(created: Option<&str>) -> Self {
+        let mut merge = Self::new();
+        merge.creation.fixed = created.map(str::to_owned);
+        merge
+    }
+
     fn list(&mut self, name: &str) -> Option<&mut List> {
         let at = LISTS.iter().position(|list| *list == name)?;
         self.lists.get_mut(at)

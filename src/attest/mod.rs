@@ -33,5 +33,5 @@ pub use find::{Attestation, Image, Predicate, find, images, select};
 pub use packages::Package;
 pub use read::SBOM_BYTES_MAX;
 pub use reproducible::reproducible;
-pub use sbom::{DocumentFormat, Sbom, merged, original, packages};
+pub use sbom::{DocumentFormat, Sbom, merged, merged_spdx, original, packages};
 pub use spool::Spool;

@@ -122,9 +122,22 @@ fn copy_whole(json: Json) -> Result<Spool, serde_json::Error> {
     }
 }
 
-/// One document of all of these, which are SPDX documents. The same SBoMs give the same bytes, in whatever order they
-/// come and however often: identifiers and namespace are made of digests, and the time is that of the newest.
-pub async fn merged(mut sboms: Vec<Sbom>, format: DocumentFormat) -> Result<Spool, AttestError> {
+/// [`merged`] as SPDX, made at this time.
+pub async fn merged_spdx(sboms: Vec<Sbom>, created: Option<&str>) -> Result<Spool, AttestError> {
+    let sboms = in_order(sboms);
+    sboms.iter().try_for_each(Sbom::refuse_cyclonedx)?;
+    merge_spdx(SpdxMerge::made_at(created), &sboms).await
+}
+
+async fn merge_spdx(mut merge: SpdxMerge, sboms: &[Sbom]) -> Result<Spool, AttestError> {
+    for (sbom, prefix) in sboms.iter().zip(image::prefixes(sboms)) {
+        merge = open(sbom, merge.feed(sbom, prefix)?).await?;
+    }
+    merge.finish(sboms)
+}
+
+/// In the order of their digests, each once.
+fn in_order(mut sboms: Vec<Sbom>) -> Vec<Sbom> {
     sboms.sort_by_cached_key(|sbom| {
         let attestation = &sbom.attestation;
         let digests = (attestation.image.clone(), attestation.content.digest.clone());
@@ -133,20 +146,19 @@ pub async fn merged(mut sboms: Vec<Sbom>, format: DocumentFormat) -> Result<Spoo
     sboms.dedup_by(|a, b| {
         (&a.attestation.image, &a.attestation.content.digest) == (&b.attestation.image, &b.attestation.content.digest)
     });
+    sboms
+}
+
+/// One document of all of these, which are SPDX documents. The same SBoMs give the same bytes, in whatever order they
+/// come and however often: identifiers and namespace are made of digests, and the time is that of the newest.
+pub async fn merged(sboms: Vec<Sbom>, format: DocumentFormat) -> Result<Spool, AttestError> {
+    let sboms = in_order(sboms);
     sboms.iter().try_for_each(Sbom::refuse_cyclonedx)?;
-    let prefixes = image::prefixes(&sboms);
-    let inputs = sboms.iter().zip(prefixes);
     match format {
-        DocumentFormat::Spdx => {
-            let mut merge = SpdxMerge::new();
-            for (sbom, prefix) in inputs {
-                merge = open(sbom, merge.feed(sbom, prefix)?).await?;
-            }
-            merge.finish(&sboms)
-        }
+        DocumentFormat::Spdx => merge_spdx(SpdxMerge::new(), &sboms).await,
         DocumentFormat::CycloneDx => {
             let mut merge = CycloneDxMerge::new();
-            for (sbom, prefix) in inputs {
+            for (sbom, prefix) in sboms.iter().zip(image::prefixes(&sboms)) {
                 merge = open(sbom, merge.feed(sbom, prefix)).await?;
             }
             merge.finish(&sboms)

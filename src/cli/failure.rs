@@ -135,6 +135,8 @@ impl From<OrchestratorError> for Failure {
             OrchestratorError::Store(error) => error.into(),
             OrchestratorError::Registry(error) => error.into(),
             OrchestratorError::Content(error) => error.into(),
+            OrchestratorError::Fetch { .. } => Self::new(ExitCode::Missing, error.to_string()),
+            OrchestratorError::Assemble(error) => Self::new(exit_code(error.exit_code()), error.to_string()),
             OrchestratorError::Journal(_) => Self::new(ExitCode::Store, error.to_string()).with_hint(JOURNAL),
             OrchestratorError::Release {
                 doing,
@@ -194,7 +196,18 @@ impl From<PackageError> for Failure {
         } else {
             ExitCode::Usage
         };
-        Self::new(code, error.to_string())
+        let is_yaml = |path: &std::path::Path| {
+            path.extension()
+                .is_some_and(|ending| ending == "yml" || ending == "yaml")
+        };
+        let failure = Self::new(code, error.to_string());
+        match &error {
+            PackageError::NotADirectory { path, .. } if is_yaml(path) => failure.with_hint(format!(
+                "lkpkg assemble {} makes an image of it, if it describes one",
+                path.display()
+            )),
+            _ => failure,
+        }
     }
 }
 

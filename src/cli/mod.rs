@@ -48,6 +48,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     match &cli.verb {
         Verb::Package(verb) => package(verb, cli),
         Verb::Pkg(pkg) => package(&pkg.verb, cli),
+        Verb::Assemble(args) => cmd::assemble::run(args, global),
         Verb::Cache(verb) => cmd::cache::run(verb, global),
         Verb::Doctor(args) => cmd::doctor::run(args, global),
         Verb::Sbom(verb) => cmd::sbom::run(verb, global),

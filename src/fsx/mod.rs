@@ -3,12 +3,14 @@
 //! Knows nothing of images. Everything here blocks; hands call it from a blocking task.
 
 mod atomic;
+mod beside;
 mod ingest;
 mod lock;
 mod staged;
 mod walk;
 
 pub use atomic::{replace, sync_directory};
+pub use beside::beside;
 pub use ingest::{Expected, Ingest, is_abandoned, is_temporary, sweep};
 pub use lock::{FileLock, RecordLock};
 pub use staged::StagedFile;

@@ -57,7 +57,7 @@ fn pseudo_version(base: Option<Version>, stamp: &str) -> String {
 }
 
 /// `yyyymmddhhmmss` in UTC of a time in seconds since 1970.
-fn utc(time_s: i64) -> String {
+pub fn utc(time_s: i64) -> String {
     const DAY_S: i64 = 86_400;
     let (days, second) = (time_s.div_euclid(DAY_S), time_s.rem_euclid(DAY_S));
     // Counted from 1 March of the year 0 in eras of 400 years, so that a leap day is the last of its year.

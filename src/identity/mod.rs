@@ -19,7 +19,7 @@ mod tests;
 
 pub use build_args::{GO_PACKAGE_VERSION, preset_build_args, resolve_build_args};
 pub use error::IdentityError;
-pub use go_version::go_package_version;
+pub use go_version::{go_package_version, utc};
 pub use last_change::{LastChange, last_changes};
 pub use release::releases;
 pub use template::{Fields, expand};

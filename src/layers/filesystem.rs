@@ -22,6 +22,12 @@ pub struct FileSystem {
 /// The bytes of a file.
 pub struct Content<'a>(Option<FileAt<'a>>);
 
+impl<'a> Content<'a> {
+    pub(super) fn of(file: FileAt<'a>) -> Self {
+        Self(Some(file))
+    }
+}
+
 impl Read for Content<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.as_mut().map_or(Ok(0), |file| file.read(buffer))
@@ -58,7 +64,8 @@ impl FileSystem {
             let Some((name, links)) = names.split_first() else {
                 continue;
             };
-            let (member, content) = self.entry(*place)?;
+            let (mut member, content) = self.entry(*place)?;
+            member.links = u32::try_from(names.len()).unwrap_or(u32::MAX);
             let link = Member {
                 kind: Kind::HardLink(name.clone()),
                 size: 0,
@@ -73,12 +80,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// The path of every file, of whatever kind, that is no directory.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.flattened.files.values().flatten()
-    }
-
-    /// The file of this path, of whatever kind.
+    /// The file of this path, of whatever kind but a directory.
     pub fn file(&self, path: &[u8]) -> io::Result<Option<(Member, Content<'_>)>> {
         let is_it = |names: &Vec<Path>| names.iter().any(|name| name == path);
         let found = self.flattened.files.iter().find(|(_, names)| is_it(names));
@@ -87,11 +89,6 @@ impl FileSystem {
         };
         let (member, content) = self.entry(*place)?;
         Ok(Some((member, Content(Some(content)))))
-    }
-
-    /// Whether there is a directory of this path.
-    pub fn has_directory(&self, path: &[u8]) -> bool {
-        self.flattened.directories.contains_key(path)
     }
 
     fn entry(&self, place: Place) -> io::Result<(Member, FileAt<'_>)> {

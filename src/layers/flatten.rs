@@ -38,6 +38,8 @@ pub struct Flattener {
     tree: BTreeMap<Path, Node>,
     /// Where symbolic links lead.
     links: BTreeMap<Place, Vec<u8>>,
+    /// Hard links to what was not there, and what they name.
+    dangling: BTreeMap<Place, Path>,
     layer: usize,
 }
 
@@ -86,6 +88,7 @@ impl Flattener {
     pub fn lay_over(&mut self, upper: Self) -> Result<(), LinkLoop> {
         self.layer = self.layer.max(upper.layer);
         self.links.extend(upper.links);
+        self.dangling.extend(upper.dangling);
         for (path, node) in upper.tree {
             let path = self.resolve(&path)?;
             let own = self.tree.get(&path).copied();
@@ -106,9 +109,45 @@ impl Flattener {
         Ok(())
     }
 
-    /// Whether there is something of this path.
+    /// Whether there is something of this path, which is as [`Self::resolve`] gives it.
     pub fn has(&self, path: &[u8]) -> bool {
         self.tree.contains_key(path)
+    }
+
+    /// Whether there is a directory of this path.
+    pub fn has_directory(&self, path: &[u8]) -> bool {
+        self.tree.get(path).is_some_and(|node| node.is_directory)
+    }
+
+    /// A hard link to what is not there, and what it names.
+    pub fn dangling(&self) -> Option<(&[u8], &[u8])> {
+        if self.dangling.is_empty() {
+            return None;
+        }
+        let named = |node: &Node| self.dangling.get(&node.place?);
+        self.tree
+            .iter()
+            .find_map(|(path, node)| Some((path.as_slice(), named(node)?.as_slice())))
+    }
+
+    /// Where the file of this path stands.
+    pub fn place(&self, path: &[u8]) -> Option<Place> {
+        let node = self.tree.get(path).filter(|node| !node.is_directory)?;
+        node.place
+    }
+
+    /// Takes away what has this path, unless it is a directory.
+    pub fn remove_file(&mut self, path: &[u8]) {
+        if !self.has_directory(path) {
+            self.tree.remove(path);
+        }
+    }
+
+    /// Makes a directory where there is nothing.
+    pub fn imply(&mut self, path: &[u8]) {
+        if !self.has(path) {
+            self.put(path.to_vec(), IMPLIED);
+        }
     }
 
     /// The number that the next layer gets.
@@ -166,7 +205,11 @@ impl Flattener {
                     return Ok(());
                 }
                 // A link to what is not there stays what it says; unpacking it fails, as it does with the layer itself.
-                self.tree.get(&target).copied().filter(|node| !node.is_directory)
+                let found = self.tree.get(&target).copied().filter(|node| !node.is_directory);
+                if found.is_none() {
+                    self.dangling.insert(place, target);
+                }
+                found
             }
             _ => None,
         };
@@ -195,7 +238,7 @@ impl Flattener {
     }
 
     /// The path with its directories led through symbolic links, never out of the image.
-    fn resolve(&self, path: &[u8]) -> Result<Path, LinkLoop> {
+    pub fn resolve(&self, path: &[u8]) -> Result<Path, LinkLoop> {
         let (parent, name) = split(path);
         if parent.is_empty() || self.tree.get(parent).is_some_and(|node| node.is_directory) {
             return Ok(path.to_vec());

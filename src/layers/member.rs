@@ -39,6 +39,8 @@ pub struct Member {
     pub mtime: u64,
     /// How many bytes follow.
     pub size: u64,
+    /// How many names the file has, as far as that is known.
+    pub links: u32,
     /// The owner's name, where the layer has one.
     pub user: Vec<u8>,
     /// The group's name.
@@ -63,6 +65,7 @@ impl Member {
             gid: 0,
             mtime,
             size,
+            links: 1,
             user: Vec::new(),
             group: Vec::new(),
             records: BTreeMap::new(),
@@ -107,6 +110,7 @@ impl Member {
         let text = |bytes: Option<&[u8]>| bytes.unwrap_or_default().to_vec();
         Ok(Self {
             size: if kind == Kind::File { size } else { 0 },
+            links: 1,
             kind,
             // A field that was left empty is 0 to the tools that write layers.
             mode: header.mode().unwrap_or_default() & 0o7777,

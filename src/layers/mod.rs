@@ -13,9 +13,9 @@ mod tar_writer;
 
 pub use decompress::decompress;
 pub use filesystem::{Content, FileSystem};
-pub use flatten::{Flattener, Path, Place, normalize};
-pub use member::{Kind, Member};
-pub use spool::Spool;
+pub use flatten::{Flattener, LinkLoop, Path, Place, normalize};
+pub use member::{Kind, Member, XATTR};
+pub use spool::{Listed, Spool};
 pub use tar_writer::TarWriter;
 
 use crate::oci::Digest;

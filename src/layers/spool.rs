@@ -1,5 +1,6 @@
 //! A layer, unpacked on disk: [`Spool`]. It is written once, as a plain tar file whose entries are found by their offset.
 
+use super::filesystem::Content;
 use super::flatten::Path;
 use super::member::{Kind, Member, inside, invalid};
 use super::tar_writer::TarWriter;
@@ -74,6 +75,11 @@ impl Spool {
     }
 
     /// The entry of this number: what it is, and its bytes.
+    pub fn open(&self, number: usize) -> io::Result<(Member, Content<'_>)> {
+        let (member, content) = self.entry(number)?;
+        Ok((member, Content::of(content)))
+    }
+
     pub(super) fn entry(&self, number: usize) -> io::Result<(Member, FileAt<'_>)> {
         let lost = || invalid("a temporary file is damaged".to_owned());
         let at = *self.offsets.get(number).ok_or_else(lost)?;

@@ -1,5 +1,6 @@
 //! What can go wrong in the hallway: mostly what went wrong in a room.
 
+use crate::assemble::AssembleError;
 use crate::attest::AttestError;
 use crate::build::BuildError;
 use crate::builder::BuilderError;
@@ -142,6 +143,17 @@ pub enum OrchestratorError {
         /// Why.
         source: Box<AttestError>,
     },
+    /// A text that is named by its address.
+    #[error("cannot read {url}: {reason}")]
+    Fetch {
+        /// The address.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An image YAML is wrong, or what it describes cannot be assembled.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
     /// A file of the package directory could not be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -181,6 +193,7 @@ impl OrchestratorError {
         match self {
             Self::Release { source, .. } => source.is_cancelled(),
             Self::Build { source, .. } => matches!(**source, BuildError::Cancelled),
+            Self::Assemble(AssembleError::Cancelled) => true,
             Self::Cancelled | Self::Builder(BuilderError::Cancelled) | Self::Store(StoreError::Cancelled) => true,
             _ => false,
         }

@@ -291,7 +291,7 @@ fn here<T>(read: Result<T, ContentError>, shown: &mut InspectedImage) -> Result<
 }
 
 /// An image's configuration.
-async fn small(source: &dyn Source, manifest: &Manifest) -> Result<Vec<u8>, ContentError> {
+pub(super) async fn small(source: &dyn Source, manifest: &Manifest) -> Result<Vec<u8>, ContentError> {
     let config = &manifest.config;
     let (mut bytes, reader) = (Vec::new(), source.read(&config.digest, 0).await?);
     let read = reader.take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes).await;

@@ -7,6 +7,7 @@
 
 pub mod again;
 mod ask;
+mod assemble;
 mod blocking;
 mod build;
 mod builders;
@@ -16,6 +17,7 @@ mod docker;
 pub mod doctor;
 mod ended;
 mod error;
+mod fetch;
 mod inspect;
 mod labels;
 mod look_after;
@@ -32,12 +34,14 @@ mod wanted;
 mod work;
 
 pub use ask::Answers;
+pub use assemble::{AssembleOptions, assemble, describe};
 pub use build::{BuildOptions, PublishOptions, build};
 pub use builders::{Builders, BuildersSettings};
 pub use cache::Caches;
 pub use depends::Remote;
 pub use ended::{Ended, How};
 pub use error::OrchestratorError;
+pub use fetch::fetch_text;
 pub use inspect::{InspectedImage, Inspection, Listed, Located, Platforms, in_cache, in_registry, inspect, sboms};
 pub use look_after::{Inspected, Seen};
 pub use prepare::{Prepared, Request, SOURCE_DATE_EPOCH, SourceDate, complete, find_releases, load, prepare};

@@ -109,7 +109,7 @@ impl Writer<'_> {
     fn value(&self, json: &mut String, kind: Kind, node: &Node, path: &str) -> Result<bool, Diagnostic> {
         let what = format!("`{path}`");
         Ok(match kind {
-            Kind::Text => match self.document.text_value(node, &what)? {
+            Kind::Text | Kind::Choice(_) => match self.document.text_value(node, &what)? {
                 Some(value) => {
                     text(json, &value);
                     true

@@ -16,6 +16,14 @@ pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// How much is read ahead for a reader of a blob, in bytes.
 const READ_AHEAD_BYTES: usize = 256 << 10;
 
+impl Store {
+    /// Opens a blob for who reads it where that may block. The reader fails at the end when the bytes were not those of the
+    /// digest.
+    pub fn open_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, StoreError> {
+        Ok(Box::new(self.0.open_checked(descriptor, "an image")?))
+    }
+}
+
 impl Inner {
     /// Size of a blob, if it is there.
     pub(super) fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {

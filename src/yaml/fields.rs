@@ -1,13 +1,14 @@
-//! The fields of `config` as data: moby.ImageConfig of linuxkit and what it takes from the OCI runtime specification 1.2.1.
+//! The fields of files as data: [`Field`] and [`Kind`]; and those of a container, which build.yml (`config`) and image YAMLs
+//! share: [`IMAGE_CONFIG`], moby.ImageConfig of linuxkit and what it takes from the OCI runtime specification 1.2.1.
 //!
 //! The order is the order in the label. Types of the runtime specification have no YAML names of their own: Go then takes
 //! the field's name in lower case, so `uidMappings` of a mount is written `uidmappings` in build.yml.
 
-use Kind::{Embedded, Flag, Id, List, Map, Number, Struct, Text};
+use Kind::{Choice, Embedded, Flag, Id, List, Map, Number, Struct, Text};
 
 /// One field of a struct.
 pub(crate) struct Field {
-    /// Key in build.yml.
+    /// Key in build.yml. In an image YAML and in the label, the key of the label is understood as well.
     pub(crate) yaml: &'static str,
     /// Key in the label.
     pub(crate) json: &'static str,
@@ -22,6 +23,8 @@ pub(crate) struct Field {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Text,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
     Flag,
     /// A whole number from the first to the second.
     Number(i128, i128),
@@ -38,7 +41,7 @@ impl Kind {
     /// The JSON of Go's zero value.
     pub(crate) fn zero(self) -> &'static str {
         match self {
-            Text => "\"\"",
+            Text | Choice(_) => "\"\"",
             Flag => "false",
             Number(..) => "0",
             Id | List(_) | Map(_) => "null",
@@ -55,6 +58,11 @@ const fn field(yaml: &'static str, json: &'static str, kind: Kind, is_pointer: b
         is_pointer,
         omits_empty,
     }
+}
+
+/// A field of the same name everywhere.
+pub(crate) const fn given(name: &'static str, kind: Kind) -> Field {
+    optional(name, name, kind)
 }
 
 /// A pointer with `omitempty`: left out when absent or null.

@@ -1,5 +1,6 @@
 //! Tests that need real servers, or run the program itself; one module a subject.
 
+mod assemble;
 mod attest;
 mod bad_input;
 mod build;

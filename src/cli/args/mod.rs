@@ -1,5 +1,6 @@
 //! The command line as clap sees it. Names and meanings are linuxkit's where linuxkit has them.
 
+pub mod assemble;
 pub mod builder;
 mod cache;
 pub mod sbom;
@@ -11,6 +12,7 @@ pub use verify::VerifyArgs;
 
 use super::environment as env;
 use crate::builder::local::Network;
+use assemble::AssembleArgs;
 use builder::BuilderVerb;
 use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Style, Styles};
@@ -96,6 +98,8 @@ pub enum Verb {
     /// What can be done with packages.
     #[command(flatten)]
     Package(PackageVerb),
+    /// Assemble bootable images of packages, as image YAMLs describe them (linuxkit's `build`)
+    Assemble(Box<AssembleArgs>),
     /// Look after the local cache
     #[command(subcommand, arg_required_else_help = true)]
     Cache(CacheVerb),

@@ -3,12 +3,10 @@
 use crate::cli::args::{ExportArgs, ExportFormat};
 use crate::cli::failure::{ExitCode, Failure};
 use crate::event::CancellationToken;
+use crate::fsx::beside;
 use crate::oci::{Platform, Reference};
 use crate::store::{self, ExportOptions, Store};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 /// Runs the verb.
 pub async fn run(store: &Store, args: &ExportArgs, cancel: &CancellationToken) -> Result<(), Failure> {
@@ -61,22 +59,6 @@ pub fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" at path ").next().unwrap_or_default().to_owned()
 }
-
-/// A file beside `path` that takes its place when it is whole, and goes away otherwise.
-pub fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder
-        .prefix(".lkpkg-export-")
-        .permissions(Permissions::from_mode(MODE))
-        .tempfile_in(parent)
-}
-
-/// What an ordinary new file may be used for, before the umask takes its share.
-const MODE: u32 = 0o666;
 
 /// As in linuxkit, this machine's platform when none is given.
 fn platform(args: &ExportArgs) -> Result<Option<Platform>, Failure> {

@@ -1,5 +1,6 @@
 //! One verb a file: settings → library call → result.
 
+pub mod assemble;
 pub mod build;
 pub mod builder;
 pub mod cache;

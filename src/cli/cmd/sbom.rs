@@ -1,6 +1,6 @@
 //! `lkpkg sbom show` and `lkpkg sbom merge`; comparing has a file of its own.
 
-use super::cache_export::{beside, reason};
+use super::cache_export::reason;
 use super::sbom_diff;
 use crate::attest::{self, AttestError, DocumentFormat, Package, Predicate, Sbom, Spool};
 use crate::cli::args::GlobalArgs;
@@ -9,6 +9,7 @@ use crate::cli::failure::{ExitCode, Failure};
 use crate::cli::format::{Align, Table};
 use crate::cli::work::unless;
 use crate::cli::{output, runtime, settings};
+use crate::fsx::beside;
 use crate::oci::Reference;
 use crate::orchestrator::{self, Located, OrchestratorError, Platforms};
 use crate::registry::Registry;
