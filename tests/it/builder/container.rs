@@ -253,7 +253,10 @@ async fn a_private_image_is_pulled_with_the_credentials_for_its_registry() {
     };
     // None where the daemon had the layer from another image.
     assert_eq!((how, blobs), ("pulled", layers));
-    assert!(digest.starts_with("sha256:") && (bytes > 0) == (layers > 0), "{digest} {bytes}");
+    assert!(
+        digest.starts_with("sha256:") && (bytes > 0) == (layers > 0),
+        "{digest} {bytes}"
+    );
     here.end().await;
 }
 

@@ -55,7 +55,9 @@ fn cached_steps(run: Run) -> usize {
     run.done();
     let names = said.lines().filter(|line| line.contains("] RUN "));
     // `p #7`: steps are numbered for each package.
-    let steps: Vec<String> = names.map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    let steps: Vec<String> = names
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
     assert!(!steps.is_empty(), "{said}");
     let is_cached = |step: &&String| said.lines().any(|line| line == format!("{step} CACHED"));
     steps.iter().filter(is_cached).count()
