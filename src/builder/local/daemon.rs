@@ -6,8 +6,10 @@ use super::super::{BuilderError, dial};
 use super::lock;
 use super::places::Places;
 use super::supervise::SuperviseOptions;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -183,14 +185,27 @@ pub(super) async fn clear_away(places: &Places) -> Result<(), BuilderError> {
         .and_then(pid);
     if let Some(orphan) = recorded.filter(|orphan| is_at(*orphan, &address(places))) {
         note_in_log(places, &format!("ending buildkitd {orphan}, whose supervisor is gone"));
+        let handle = rustix::process::pidfd_open(orphan, PidfdFlags::empty());
         ask_to_end(orphan);
-        if wait_for_root(places).await.is_err() {
+        if wait_for_root(places).await.is_err() || !has_ended(handle).await {
             let _ = rustix::process::kill_process_group(orphan, Signal::KILL);
             wait_for_root(places).await?;
         }
     }
     places.clear();
     Ok(())
+}
+
+/// Waits until a process has ended, and says whether it has. RootlessKit goes on taking its directory away when the daemon in
+/// it is gone; a new one would lose its own.
+async fn has_ended(handle: rustix::io::Result<OwnedFd>) -> bool {
+    // A process that is gone has no handle; the handle of one that ends can be read.
+    let Ok(handle) = handle else { return true };
+    let ended = tokio::task::spawn_blocking(move || {
+        let timeout = Timespec::try_from(STOP_TIMEOUT).ok();
+        poll(&mut [PollFd::new(&handle, PollFlags::IN)], timeout.as_ref())
+    });
+    matches!(ended.await, Ok(Ok(1)))
 }
 
 /// BuildKit holds a lock in its root as long as it lives.

@@ -118,7 +118,7 @@ fn a_shallow_clone_says_that_it_ends() {
     let [p, q] = ["p", "q"].map(|name| package(&clone.path(name)));
     let found = last_changes(&[&p, &q], &HashOptions::default()).unwrap();
     let found: Vec<_> = found.into_iter().map(|one| one.unwrap()).collect();
-    assert_eq!(found[0].is_boundary, true);
+    assert!(found[0].is_boundary);
     assert_eq!(found[0].commit, history.git(&["rev-parse", "HEAD~1"]));
     assert_eq!((found[1].is_boundary, found[1].time_s), (false, 1_700_000_006));
     clone.git(&["config", "core.splitIndex", "true"]);
