@@ -1,4 +1,4 @@
-//! Images from packages: an image YAML ([`config`]) → a root file system ([`Root`]) → [`Format`]s, one file a format.
+//! Images from packages: an image YAML ([`config`]) → a root file system (`Root`) → [`Format`]s, one file a format.
 //!
 //! The root file system is a stream of entries that is made once; every format takes each entry as it comes. Nothing here
 //! knows the store, registries or packages: images come in as [`Inputs`], and their blobs through a function.

@@ -183,7 +183,7 @@ impl CacheEntry {
         self.attributes.insert(DIGEST.into(), digest.to_string());
     }
 
-    /// Name of a local cache in the session, without [`STORE_PREFIX`]. It travels in a header, which takes no other letters.
+    /// Name of a local cache in the session, without `STORE_PREFIX`. It travels in a header, which takes no other letters.
     pub fn store(&self) -> String {
         let escape = |byte: u8| match byte {
             b'%' | 0..=b' ' | 0x7f.. => format!("%{byte:02x}"),

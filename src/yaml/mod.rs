@@ -1,4 +1,4 @@
-//! YAML with places: text → [`Node`]s that know line and column, nodes → values by Go's rules, and [`Diagnostic`]s that show
+//! YAML with places: text → `Node`s that know line and column, nodes → values by Go's rules, and [`Diagnostic`]s that show
 //! the line that is wrong. What the fields mean is for the rooms that own the files.
 
 mod diagnostic;

@@ -114,7 +114,7 @@ impl Tree {
     }
 
     /// The same tree as every work tree of the same commit has it, with no time before `epoch_s` (seconds since 1970):
-    /// see [`super::committed`]. None: as it is.
+    /// see `committed`. None: as it is.
     #[must_use]
     pub fn as_committed(self, epoch_s: Option<i64>) -> Self {
         Self { epoch_s, ..self }
