@@ -41,7 +41,8 @@ fn a_builder_is_created_used_and_removed_by_podmans_socket() {
     let seen = run(&["builder", "ls"]).done();
     assert!(seen.contains(&name) && seen.contains(" running "), "{seen}");
     run(&["builder", "stop"]).done();
-    assert!(run(&["builder", "ls"]).done().contains(" stopped "));
+    let seen = run(&["builder", "ls"]).done();
+    assert!(seen.contains(" stopped"), "{seen}");
     let third = build();
     assert!(
         third.stderr.contains(&format!("starting the container {name}")),
@@ -50,5 +51,6 @@ fn a_builder_is_created_used_and_removed_by_podmans_socket() {
     );
     third.done();
     run(&["builder", "rm"]).done();
-    assert!(run(&["builder", "ls"]).done().contains(" absent "));
+    let seen = run(&["builder", "ls"]).done();
+    assert!(seen.contains(" absent"), "{seen}");
 }
