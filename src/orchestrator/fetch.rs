@@ -2,6 +2,7 @@
 
 use super::OrchestratorError;
 use crate::event::CancellationToken;
+use crate::registry::reason;
 use std::time::Duration;
 
 /// How long a server may take to answer, and to go on: as long as registries have.
@@ -11,7 +12,7 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// The text at an address.
 pub async fn fetch_text(url: &str, cancel: &CancellationToken) -> Result<String, OrchestratorError> {
-    let failed = |reason: String| OrchestratorError::Fetch {
+    let failed = |reason| OrchestratorError::Fetch {
         url: url.to_owned(),
         reason,
     };
@@ -35,7 +36,7 @@ pub async fn fetch_text(url: &str, cancel: &CancellationToken) -> Result<String,
         .run_until_cancelled(fetch)
         .await
         .ok_or(OrchestratorError::Cancelled)?;
-    let bytes = bytes.map_err(|error| failed(error.without_url().to_string()))?;
+    let bytes = bytes.map_err(|error| failed(reason(error)))?;
     if bytes.len() > TEXT_BYTES_MAX {
         return Err(failed(format!("it has more than {TEXT_BYTES_MAX} bytes")));
     }

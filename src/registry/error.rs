@@ -224,7 +224,7 @@ fn is_untrusted(error: &reqwest::Error) -> bool {
 
 /// The last cause of an error says most: reqwest's own text is only "error sending request". Without the URL, which can
 /// carry a signature.
-pub(super) fn reason(error: reqwest::Error) -> String {
+pub(crate) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut last: &dyn std::error::Error = &error;
     while let Some(cause) = last.source() {

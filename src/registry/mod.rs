@@ -26,6 +26,7 @@ mod tests;
 mod upload;
 
 pub use error::RegistryError;
+pub(crate) use error::reason;
 pub use mirrors::{ALL_REGISTRIES, MirrorError, Mirrors};
 pub use probe::Greeting;
 pub use push::{BlobState, Existing, PushOptions, PushProgress, Pushed, push};

@@ -229,3 +229,10 @@ fn the_schema_takes_what_is_read_and_nothing_else() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn an_address_that_cannot_be_read_is_named_with_the_cause() {
+    let workshop = Workshop::new();
+    let run = workshop.run(&["assemble", "http://127.0.0.1:1/x.yml"]);
+    run.failed(3, &["cannot read http://127.0.0.1:1/x.yml: Connection refused"]);
+}

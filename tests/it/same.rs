@@ -15,12 +15,12 @@ const BUILD_YML: &str = "org: test\nimage: p\narches: [amd64, arm64]\n";
 
 /// What builds mostly do: several stages, directories, links, owners, modes, files of the context.
 const DOCKERFILE: &str = "FROM busybox:1.37 AS build
-WORKDIR /work/deep
+WORKDIR /build/deep
 COPY . /context
 RUN cp /context/sub/a one && ln one two && mkdir -p d/e && mkfifo fifo && ln -s one link && chmod 4711 two
 FROM busybox:1.37
 RUN mkdir -p /made/by/run && echo x >/made/by/run/f && ln /made/by/run/f /made/by/run/l && chown 5:6 /made/by/run/f
-COPY --from=build /work/deep /out
+COPY --from=build /build/deep /out
 COPY sub /copied
 COPY program /usr/bin/
 ";
